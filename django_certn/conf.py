@@ -1,0 +1,157 @@
+"""The settings, one lazy property each, and the environments they describe."""
+
+import ipaddress
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from django_certn.exceptions import CertnConfigurationError
+
+__all__ = ["Environment", "conf", "environment_choices"]
+
+TOKEN_PATH = "/token/"  # noqa: S105 - https://docs.certn.co/api/guides/use-the-api
+
+# Hosts: https://docs.certn.co/api/guides/use-the-api/get-your-access-token
+BUILT_IN: dict[str, dict[str, Any]] = {
+    "production": {"label": _("Production"), "base_url": "https://api.certn.co"},
+    "demo": {"label": _("Demo"), "base_url": "https://demo-api.certn.co"},
+}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where the requests of a key go.
+
+    Attributes:
+        slug: the name of the environment in `CertnCredential.environment`.
+        label: the name shown to people.
+        base_url: scheme and host, without a trailing slash.
+    """
+
+    slug: str
+    label: str | Promise
+    base_url: str
+
+    @property
+    def token_url(self) -> str:
+        return self.base_url + TOKEN_PATH
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether requests stay on this computer: plain http is allowed, proxies are not."""
+        return is_loopback(urlsplit(self.base_url).hostname)
+
+
+def is_loopback(host: str | None) -> bool:
+    if host is None:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Settings:
+    """Reads ``django.conf.settings`` at each access, so there is nothing to reset in tests."""
+
+    @property
+    def CERTN_ENVIRONMENTS(self) -> dict[str, dict[str, Any]]:  # noqa: N802
+        """All environments, the site's own merged over the built-in ones."""
+        own = getattr(settings, "CERTN_ENVIRONMENTS", {})
+        if not isinstance(own, Mapping):
+            raise CertnConfigurationError(
+                "CERTN_ENVIRONMENTS must be a dict such as "
+                '{"local": {"label": "Sandbox", "base_url": "http://127.0.0.1:8765"}}.'
+            )
+        return BUILT_IN | dict(own)
+
+    @property
+    def CERTN_CACHE_ALIAS(self) -> str:  # noqa: N802
+        """Which of ``CACHES`` holds the tokens."""
+        alias = getattr(settings, "CERTN_CACHE_ALIAS", "default")
+        if not isinstance(alias, str) or alias not in settings.CACHES:
+            raise CertnConfigurationError("CERTN_CACHE_ALIAS must be the name of one of CACHES.")
+        return alias
+
+    @property
+    def CERTN_REQUEST_TIMEOUT(self) -> float:  # noqa: N802
+        """Seconds, the whole budget of one exchange."""
+        timeout = getattr(settings, "CERTN_REQUEST_TIMEOUT", 10.0)
+        if (
+            isinstance(timeout, bool)
+            or not isinstance(timeout, int | float)
+            or not (0 < timeout < math.inf)
+        ):
+            raise CertnConfigurationError(
+                "CERTN_REQUEST_TIMEOUT must be a number of seconds above 0."
+            )
+        return float(timeout)
+
+    def environment(self, slug: str) -> Environment:
+        """Return the environment of that name.
+
+        Raises:
+            CertnConfigurationError: it is not in the settings, or what is there cannot be used.
+        """
+        try:
+            entry = self.CERTN_ENVIRONMENTS[slug]
+        except KeyError:
+            raise CertnConfigurationError(
+                f"The environment {slug!r} is neither built in nor in CERTN_ENVIRONMENTS."
+            ) from None
+        return parse_environment(slug, entry)
+
+
+conf = Settings()
+
+
+def parse_environment(slug: str, entry: object) -> Environment:
+    where = f"CERTN_ENVIRONMENTS[{slug!r}]"
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("base_url"), str):
+        raise CertnConfigurationError(
+            f'{where} must be a dict with a "base_url" and, for people, a "label".'
+        )
+    label = entry.get("label", slug)
+    if not isinstance(label, str | Promise):
+        raise CertnConfigurationError(f"{where}: the label must be a string.")
+    base_url = entry["base_url"].strip()
+    try:
+        url = urlsplit(base_url)
+        url.port  # noqa: B018 - raises for a port that is not one
+    except ValueError:
+        raise CertnConfigurationError(f"{where}: the base_url is not a URL.") from None
+    if url.scheme == "http" and not is_loopback(url.hostname):
+        raise CertnConfigurationError(
+            f"{where}: the base_url must begin with https://. "
+            "Plain http would show the secret to the network; only a loopback host may use it."
+        )
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise CertnConfigurationError(f"{where}: the base_url must begin with https:// and a host.")
+    if url.username is not None or url.password is not None or url.query or url.fragment:
+        raise CertnConfigurationError(
+            f"{where}: the base_url must hold nothing but scheme, host, port and path."
+        )
+    return Environment(slug, label, base_url.rstrip("/"))
+
+
+def environment_choices() -> list[tuple[str, str | Promise]]:
+    """Return the choices of `CertnCredential.environment`.
+
+    What is wrong in the settings is left out here: it must not keep the admin from opening, and
+    whoever uses such an environment is told by `Settings.environment`.
+    """
+    try:
+        entries = conf.CERTN_ENVIRONMENTS
+    except CertnConfigurationError:
+        entries = BUILT_IN
+    return [
+        (slug, entry.get("label", slug))
+        for slug, entry in entries.items()
+        if isinstance(slug, str) and isinstance(entry, Mapping)
+    ]

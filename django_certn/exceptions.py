@@ -1,0 +1,124 @@
+"""The error tree. Each class carries the status that a verification with that outcome records.
+
+A message never holds a secret, a token, the body of an answer or an ``error_description``:
+an error ends in logs, mails and trackers, and all of those are read by more people than the key is.
+"""
+
+from typing import ClassVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+__all__ = [
+    "CertnConfigurationError",
+    "CertnError",
+    "CertnUnavailableError",
+    "CredentialInactiveError",
+    "CredentialNotFoundError",
+    "CredentialRejectedError",
+    "CredentialUndecryptableError",
+    "EndpointRetiredError",
+    "InvalidTokenResponseError",
+    "RateLimitedError",
+    "Status",
+    "TokenError",
+]
+
+
+class Status(models.TextChoices):
+    """The outcome of a verification: the same strings in the database, the JSON and the errors."""
+
+    OK = "ok", _("OK")
+    REJECTED = "rejected", _("Rejected")
+    RATE_LIMITED = "rate_limited", _("Rate limited")
+    UNREACHABLE = "unreachable", _("Unreachable")
+    RETIRED = "retired", _("Retired")
+    BAD_RESPONSE = "bad_response", _("Bad response")
+    UNDECRYPTABLE = "undecryptable", _("Undecryptable")
+    MISCONFIGURED = "misconfigured", _("Misconfigured")
+
+
+class CertnError(Exception):
+    """Whatever goes wrong in ``django_certn``; its ``status`` is one of `Status`."""
+
+    status: ClassVar[Status]
+
+
+class CertnConfigurationError(CertnError, ImproperlyConfigured):
+    """The site is at fault: a setting, or a credential that cannot be used as it is stored."""
+
+    status = Status.MISCONFIGURED
+
+
+class CredentialNotFoundError(CertnConfigurationError):
+    """No credential of that name is stored."""
+
+
+class CredentialInactiveError(CertnConfigurationError):
+    """The credential is stored, and switched off."""
+
+
+class CredentialUndecryptableError(CertnConfigurationError):
+    """The stored secret cannot be read with the keys in ``FIELD_ENCRYPTION_KEY``."""
+
+    status = Status.UNDECRYPTABLE
+
+
+class TokenError(CertnError):
+    """An exchange that brought no token.
+
+    Attributes:
+        http_status: the status of the answer, ``None`` when there was none.
+        error_code: the answer's ``error`` member (RFC 6749, section 5.2), ``""`` when it had none
+            that is fit to be shown.
+        retry_after: seconds that the answer asked to wait, ``None`` when it did not ask.
+        retryable: whether the same key may well work later.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        http_status: int | None = None,
+        error_code: str = "",
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+        self.error_code = error_code
+        self.retry_after = retry_after
+
+
+class CredentialRejectedError(TokenError):
+    """The key is refused: 401, or 400 and 403 with ``invalid_client``/``unauthorized_client``."""
+
+    status = Status.REJECTED
+
+
+class RateLimitedError(TokenError):
+    """Too many requests: 429."""
+
+    status = Status.RATE_LIMITED
+    retryable = True
+
+
+class CertnUnavailableError(TokenError):
+    """No answer, or none in time, or a 5xx: DNS, TLS, connection, time budget, server."""
+
+    status = Status.UNREACHABLE
+    retryable = True
+
+
+class EndpointRetiredError(TokenError):
+    """The endpoint is gone for good: 410. It says nothing about the key."""
+
+    status = Status.RETIRED
+
+
+class InvalidTokenResponseError(TokenError):
+    """Any other answer: a redirect, an unexpected status, a 200 that is not a token."""
+
+    status = Status.BAD_RESPONSE

@@ -1,0 +1,291 @@
+"""The encrypted field: django-encrypted-model-fields with what it loses and leaks closed.
+
+Same column, same ciphertext. The package hands out a value that it cannot decrypt as if it were the
+secret, encrypts it once more on save, stores the text of an expression as the secret, decrypts what
+is typed into a form, and serializes in clear; none of it with a warning. This is the only module
+that knows the package.
+"""
+
+import re
+from contextlib import suppress
+from typing import Any, Self
+
+from cryptography.fernet import InvalidToken
+from django import forms
+from django.conf import settings
+from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
+from django.core.signals import setting_changed
+from django.db import models
+from django.db.models.expressions import F, Func
+from django.db.models.query_utils import DeferredAttribute
+from django.utils.translation import gettext_lazy as _
+
+if not getattr(settings, "FIELD_ENCRYPTION_KEY", None):
+    raise ImproperlyConfigured(
+        "FIELD_ENCRYPTION_KEY is not set: put a key into the settings, made by python -c "
+        '"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())".'
+    )
+
+# The package reads the setting when it is imported, so the sentence above has to come first.
+from encrypted_model_fields import fields as package
+
+__all__ = [
+    "EncryptedSecretField",
+    "Secret",
+    "SecretFormField",
+    "UndecryptableSecret",
+    "clean_pasted",
+    "clean_secret",
+    "decrypt",
+    "encrypt",
+    "stored_text",
+]
+
+MAX_LENGTH = 1024  # characters; Certn documents no length, so this only keeps nonsense out
+
+VSCHAR = re.compile(r"[\x20-\x7e]+", re.ASCII)  # RFC 6749, appendix A.1 and A.2
+
+# How every Fernet token begins until the year 2106: version 0x80 and the high bytes of the time.
+# https://github.com/fernet/spec/blob/master/Spec.md#token-format
+CIPHERTEXT_START = "gAAAAA"
+
+
+def encrypt(text: str) -> str:
+    """Return the ciphertext of the text, under the first key of ``FIELD_ENCRYPTION_KEY``."""
+    ciphertext: bytes = package.encrypt_str(text)
+    return ciphertext.decode("ascii")
+
+
+def decrypt(ciphertext: str) -> str | None:
+    """Return the text, or ``None`` when no key of ``FIELD_ENCRYPTION_KEY`` opens the ciphertext."""
+    try:
+        text: str = package.decrypt_str(ciphertext)
+    except (InvalidToken, UnicodeError):
+        return None
+    return text
+
+
+def follow_settings(*, setting: str, **kwargs: object) -> None:
+    """Let ``override_settings(FIELD_ENCRYPTION_KEY=...)`` reach the package in a site's tests."""
+    if setting == "FIELD_ENCRYPTION_KEY":
+        with suppress(ImproperlyConfigured):
+            package.CRYPTER = package.get_crypter()
+
+
+setting_changed.connect(follow_settings, dispatch_uid="django_certn.fields")
+
+
+class Secret(str):
+    """A secret: a `str` equal to its text, masked wherever a value is shown, encrypted in a pickle.
+
+    Attributes:
+        stored: the text of the column that it was read from, ``None`` when it was not read.
+    """
+
+    __slots__ = ("stored",)
+    stored: str | None
+
+    def __new__(cls, text: str, stored: str | None = None) -> Self:
+        self = super().__new__(cls, text)
+        self.stored = stored
+        return self
+
+    @classmethod
+    def read(cls, stored: str) -> "Secret":
+        """Return what the text of the column stands for: a secret, or one that cannot be read."""
+        text = decrypt(stored)
+        return UndecryptableSecret(stored) if text is None else Secret(text, stored)
+
+    @property
+    def ciphertext(self) -> str:
+        return encrypt(self) if self.stored is None else self.stored
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: ********>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        return Secret.read, (self.ciphertext,)
+
+
+class UndecryptableSecret(Secret):
+    """What is in the column when it is not the ciphertext of a secret: never taken for the secret.
+
+    An empty `str`; saving writes what is stored back unchanged. The column may hold plain text, put
+    there before it was encrypted or by a hand-written statement, so that is never shown either.
+    """
+
+    __slots__ = ()
+    stored: str
+
+    def __new__(cls, stored: str) -> Self:
+        return super().__new__(cls, "", stored)
+
+    @property
+    def ciphertext(self) -> str:
+        return self.stored if looks_encrypted(self.stored) else encrypt(self.stored)
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        if looks_encrypted(self.stored):
+            return super().__reduce_ex__(protocol)
+        return unpickle_plain_text, (encrypt(self.stored),)
+
+
+def unpickle_plain_text(ciphertext: str) -> UndecryptableSecret:
+    stored = decrypt(ciphertext)
+    if stored is None:
+        raise ValueError("This pickle needs the key of FIELD_ENCRYPTION_KEY that it was made with.")
+    return UndecryptableSecret(stored)
+
+
+def looks_encrypted(text: str) -> bool:
+    return text.startswith(CIPHERTEXT_START)
+
+
+def clean_pasted(text: str) -> str:
+    """Return the text without what copying adds around it: spaces, line ends, invisible marks."""
+    return text.strip().strip("\u200b\u2060\ufeff").strip()
+
+
+def clean_secret(value: str) -> Secret:
+    """Return the secret that was pasted.
+
+    Raises:
+        ValidationError: it cannot be a secret. No error holds the value, not even as a parameter.
+    """
+    text = clean_pasted(value)
+    if not text:
+        raise ValidationError(_("Enter the Client Secret."), code="required")
+    if looks_encrypted(text):
+        raise ValidationError(
+            _("This is an encrypted value, not a secret: paste the secret as Certn shows it."),
+            code="ciphertext",
+        )
+    if not VSCHAR.fullmatch(text):
+        raise ValidationError(
+            _(
+                "This holds a character that cannot be part of a secret "
+                "(only printable ASCII can): copy it again."
+            ),
+            code="invalid",
+        )
+    if len(text) > MAX_LENGTH:
+        raise ValidationError(_("This is too long to be a secret: copy it again."), code="too_long")
+    return Secret(text)
+
+
+def stored_text(field_name: str) -> Func:
+    """Return an expression for the text of the column: to compare ciphertext, never a secret."""
+    return Func(F(field_name), template="%(expressions)s", output_field=models.TextField())
+
+
+class SecretFormField(forms.CharField):
+    """A form field that can be written and never shows what is stored."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        # "new-password", or the browser offers the password of whoever is logged in.
+        kwargs["widget"] = forms.PasswordInput(attrs={"autocomplete": "new-password"})
+        super().__init__(**kwargs)
+
+    def clean(self, value: Any) -> Any:
+        value = super().clean(value)
+        return clean_secret(value) if value else value
+
+    def has_changed(self, initial: object, data: object) -> bool:
+        return bool(data)
+
+
+class SecretAttribute(DeferredAttribute):
+    """Masks what is assigned to the field, so that ``vars()`` of an unsaved row shows nothing."""
+
+    def __set__(self, instance: models.Model, value: object) -> None:
+        if type(value) is str:
+            value = Secret(value)
+        instance.__dict__[self.field.attname] = value
+
+
+class EncryptedSecretField(package.EncryptedCharField):  # type: ignore[misc]
+    """A model field whose value is a `Secret`: encrypted at rest, compared and shown nowhere."""
+
+    descriptor_class = SecretAttribute
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        for option in ("db_default", "primary_key", "unique"):
+            if kwargs.get(option, False):
+                raise TypeError(f"An encrypted field cannot have {option}=.")
+        kwargs.setdefault("max_length", MAX_LENGTH)
+        super().__init__(*args, **kwargs)
+
+    def from_db_value(self, value: Any, *args: object) -> Secret | None:
+        if value is None:
+            return None
+        return Secret.read(value.decode() if isinstance(value, bytes) else value)
+
+    def to_python(self, value: Any) -> Any:
+        """Read what a fixture holds: ciphertext of any key, or a secret in clear."""
+        if value is None or isinstance(value, Secret):
+            return value
+        text = value.decode() if isinstance(value, bytes) else str(value)
+        return Secret.read(text) if looks_encrypted(text) else Secret(text)
+
+    def clean(self, value: Any, model_instance: models.Model | None) -> Any:
+        # to_python() has no part in this: it decrypts, and a form would become a way to read
+        # ciphertext that somebody found elsewhere.
+        if isinstance(value, UndecryptableSecret) or (value is None and self.null):
+            return value
+        if not value and self.blank:
+            return value
+        return clean_secret(value or "")
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> str | None:
+        if value is None:
+            return None
+        if hasattr(value, "resolve_expression"):
+            raise FieldError(
+                f"{self.name} is encrypted, and an expression cannot be: the expression's text "
+                "would be stored as the secret. Instead of bulk_update() or F(), assign a string "
+                "and save(), or use update() with a string."
+            )
+        if isinstance(value, UndecryptableSecret):
+            return value.stored
+        text = value if isinstance(value, str) else str(value)
+        if looks_encrypted(text):
+            raise ValueError(
+                f"{self.name} is given a value that is encrypted already; it was not saved."
+            )
+        return encrypt(text)
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        raise self.no_lookup()
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        if lookup_name != "isnull":
+            raise self.no_lookup()
+        return super().get_lookup(lookup_name)
+
+    def get_transform(self, lookup_name: str) -> Any:
+        raise self.no_lookup()
+
+    def no_lookup(self) -> FieldError:
+        return FieldError(
+            f"{self.name} is encrypted: a query cannot compare it, and trying would put the secret "
+            "into the SQL log. Only isnull works; compare in Python."
+        )
+
+    def value_to_string(self, obj: models.Model) -> str:
+        value = self.value_from_object(obj)
+        return value.ciphertext if isinstance(value, Secret) else encrypt(str(value))
+
+    def formfield(self, **kwargs: Any) -> Any:
+        # The admin passes a text input here, which would show the secret.
+        kwargs.pop("widget", None)
+        return models.Field.formfield(self, **{"form_class": SecretFormField, **kwargs})
+
+    def save_form_data(self, instance: models.Model, data: Any) -> None:
+        if data:  # left empty keeps what is stored
+            super().save_form_data(instance, data)
