@@ -1,0 +1,24 @@
+"""A stand-in for Certn on this computer, so that a site can be built and tried without an account.
+
+Run it with ``python -m django_certn.sandbox``. It needs the extra ``sandbox`` (django-oauth-toolkit)
+and lives in a process and settings of its own: nothing else in this package imports it, and it
+imports nothing of the site that it serves.
+
+Where things are:
+
+* ``command`` reads the command line, ``server`` listens, ``database`` keeps keys and tokens
+* ``api`` is what Certn has: the token endpoint and the list of users
+* ``partner`` is the Partner tab, a page for people; ``control`` is the same for scripts
+* ``faults`` is how it misbehaves on request, ``journal`` is what it was asked
+"""
+
+__all__ = ["BANNER", "HEADER", "PREFIX"]
+
+BANNER = "A stand-in for Certn on this computer. Not Certn."
+
+# On every answer, so that nobody takes one for Certn's.
+HEADER = "Certn-Sandbox"
+
+# Every id, secret and token begins with it: one that ends up in a log, a mail or a real account's
+# form says by itself where it comes from.
+PREFIX = "sandbox-"

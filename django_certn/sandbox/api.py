@@ -1,0 +1,134 @@
+"""What Certn has: ``/token/`` and ``/api/v1/users/``, served by django-oauth-toolkit."""
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import Any
+from urllib.parse import unquote_plus
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
+from oauth2_provider.decorators import protected_resource
+from oauth2_provider.models import get_access_token_model
+from oauth2_provider.oauth2_backends import get_oauthlib_core
+from oauth2_provider.views import TokenView
+
+from django_certn.sandbox import faults, keys
+from django_certn.sandbox.journal import name_client
+from django_certn.sandbox.settings import SCOPE
+
+__all__ = ["not_found", "token", "users"]
+
+AccessToken = get_access_token_model()
+
+# Nobody: example.com is reserved (RFC 2606). Certn documents the list's four members; those of a
+# user, apart from the e-mail address, are made up.
+_PEOPLE = [
+    {
+        "id": f"00000000-0000-4000-8000-{number:012}",
+        "email": f"{first.lower()}.{last.lower()}@example.com",
+        "first_name": first,
+        "last_name": last,
+    }
+    for number, (first, last) in enumerate(
+        [("Ada", "Example"), ("Ben", "Sample"), ("Cleo", "Stand-In")], start=1
+    )
+]
+
+_issue = TokenView.as_view()
+
+
+@csrf_exempt
+def token(request: HttpRequest) -> HttpResponse:
+    """Exchange a key for a token."""
+    if request.method != "POST":
+        return _as_response(_issue(request))
+    client_id, secret = _credentials(request)
+    name_client(request, client_id if keys.is_known(client_id) else None)
+    fault = faults.pending.take(faults.TOKEN_PATH)
+    counted = fault is not None
+    if fault is None and client_id in faults.MAGIC_IDS and _is_right(request):
+        fault = faults.MAGIC_IDS[client_id]
+    if fault is not None and (answer := faults.start(fault, request)):
+        return answer
+    response = _as_response(_issue(request))
+    if (
+        fault is faults.DIES_ONCE
+        and response.status_code == 200
+        and (counted or faults.first_tokens.is_first(secret))
+    ):
+        _kill(json.loads(response.content)["access_token"])
+    return response
+
+
+@csrf_exempt
+@require_safe
+def users(request: HttpRequest) -> HttpResponse:
+    """Return a list of staff who do not exist, to whoever brings a live token."""
+    name_client(request, _client_of_token(request))
+    fault = faults.pending.take(faults.USERS_PATH)
+    if fault is not None and (answer := faults.start(fault, request)):
+        return answer
+    response = _as_response(_protected_list(request))
+    if response.status_code == 401:
+        return faults.unauthenticated(response["WWW-Authenticate"])
+    return response
+
+
+def _list(_request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"count": len(_PEOPLE), "next": None, "previous": None, "results": _PEOPLE})
+
+
+# Without `advertise_metadata` the toolkit answers a bare 403 where Certn answers 401.
+_protected_list = protected_resource(scopes=[SCOPE], advertise_metadata=True)(_list)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what the sandbox does not have."""
+    return JsonResponse(
+        {"detail": "Not found. The sandbox has /token/ and /api/v1/users/ of Certn's API."},
+        status=404,
+    )
+
+
+def _credentials(request: HttpRequest) -> tuple[str, str]:
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            decoded = base64.b64decode(encoded).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return "", ""
+        client_id, _, secret = decoded.partition(":")
+        return unquote_plus(client_id), unquote_plus(secret)
+    return request.POST.get("client_id", ""), request.POST.get("client_secret", "")
+
+
+def _is_right(request: HttpRequest) -> bool:
+    return bool(get_oauthlib_core().authenticate_client(request))
+
+
+def _client_of_token(request: HttpRequest) -> str | None:
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    known = AccessToken.objects.filter(token_checksum=_checksum(value))
+    client_id = known.values_list("application__client_id", flat=True).first()
+    return None if client_id is None else str(client_id)
+
+
+def _kill(value: str) -> None:
+    # Ended, not deleted: the journal can still tell whose it was.
+    AccessToken.objects.filter(token_checksum=_checksum(value)).update(expires=timezone.now())
+
+
+def _checksum(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+def _as_response(response: Any) -> HttpResponse:
+    # The toolkit has no type hints.
+    assert isinstance(response, HttpResponse)  # noqa: S101
+    return response

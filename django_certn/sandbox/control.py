@@ -1,0 +1,143 @@
+"""The Partner tab for scripts, and what a test wants to know. All of it speaks JSON."""
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from django_certn.sandbox import faults, keys
+from django_certn.sandbox.journal import journal
+
+__all__ = [
+    "BadRequestError",
+    "fault_list",
+    "health",
+    "key",
+    "parse_fault",
+    "reset",
+    "reset_everything",
+    "request_list",
+]
+
+_MOST = 10_000
+
+
+class BadRequestError(Exception):
+    """The text says what is wrong with the JSON that came."""
+
+
+@require_GET
+def health(_request: HttpRequest) -> HttpResponse:
+    """Say that it runs."""
+    return JsonResponse({"status": "ok"})
+
+
+@csrf_exempt
+@require_POST
+def reset(_request: HttpRequest) -> HttpResponse:
+    """Go back to how it was at the first start."""
+    reset_everything()
+    return HttpResponse(status=204)
+
+
+def reset_everything() -> None:
+    """Forget keys, tokens, faults and the journal."""
+    keys.reset()
+    faults.pending.replace([])
+    faults.first_tokens.clear()
+    journal.clear()
+
+
+@csrf_exempt
+@require_http_methods(["GET", "POST"])
+def key(request: HttpRequest) -> HttpResponse:
+    """GET tells the Client ID. POST refreshes the key: ``{"revoke_tokens": true}`` is optional."""
+    if request.method == "GET":
+        return JsonResponse({"client_id": keys.current_client_id()})
+    try:
+        wanted = _read(request, {"revoke_tokens"})
+        revoke = wanted.get("revoke_tokens", False)
+        if not isinstance(revoke, bool):
+            raise BadRequestError("revoke_tokens is true or false.")
+    except BadRequestError as error:
+        return _refused(error)
+    return JsonResponse(keys.refresh(revoke_tokens=revoke)._asdict())
+
+
+@csrf_exempt
+@require_http_methods(["GET", "PUT"])
+def fault_list(request: HttpRequest) -> HttpResponse:
+    """GET tells the counted faults that are pending, and PUT sets them.
+
+    ``{"fault": "unavailable", "count": 2, "path": "/token/"}`` sets one and leaves the others;
+    count and path may be left out (1, ``/token/``), and a count of 0 takes it back.
+    ``{"faults": [...]}`` replaces all of them, so an empty list clears them.
+    """
+    if request.method == "PUT":
+        try:
+            _set_faults(_read(request, {"faults", "fault", "count", "path"}))
+        except BadRequestError as error:
+            return _refused(error)
+    return JsonResponse({"faults": faults.pending.as_list()})
+
+
+@csrf_exempt
+@require_http_methods(["GET", "DELETE"])
+def request_list(request: HttpRequest) -> HttpResponse:
+    """GET tells the journal, the oldest request first, and DELETE clears it."""
+    if request.method == "DELETE":
+        journal.clear()
+        return HttpResponse(status=204)
+    return JsonResponse({"requests": journal.as_list()})
+
+
+def _set_faults(wanted: dict[str, Any]) -> None:
+    if "faults" not in wanted:
+        faults.pending.set(*parse_fault(wanted))
+        return
+    if len(wanted) > 1:
+        raise BadRequestError("Beside faults, nothing else is taken.")
+    if not isinstance(wanted["faults"], list):
+        raise BadRequestError("faults is a list.")
+    faults.pending.replace([parse_fault(item) for item in wanted["faults"]])
+
+
+def parse_fault(wanted: Any) -> tuple[faults.Fault, str, int]:
+    """Return the fault, path and count that a JSON object asks for."""
+    if not isinstance(wanted, dict):
+        raise BadRequestError("A fault is an object with fault, count and path.")
+    name, count, path = (
+        wanted.get("fault"),
+        wanted.get("count", 1),
+        wanted.get("path", faults.TOKEN_PATH),
+    )
+    fault = faults.FAULTS.get(name) if isinstance(name, str) else None
+    if fault is None:
+        raise BadRequestError(f"fault is one of: {', '.join(faults.FAULTS)}.")
+    if path not in fault.paths:
+        raise BadRequestError(f"path for {fault.name} is one of: {', '.join(fault.paths)}.")
+    if type(count) is not int or not 0 <= count <= _MOST:
+        raise BadRequestError(f"count is a whole number from 0 to {_MOST}.")
+    return fault, path, count
+
+
+def _read(request: HttpRequest, members: set[str]) -> dict[str, Any]:
+    if not request.body:
+        return {}
+    try:
+        content = json.loads(request.body)
+    except (ValueError, RecursionError):
+        raise BadRequestError("The body is not JSON.") from None
+    if not isinstance(content, dict):
+        raise BadRequestError("The body is a JSON object.")
+    if unknown := sorted(content.keys() - members):
+        raise BadRequestError(
+            f"Unknown: {', '.join(unknown)}. Known: {', '.join(sorted(members))}."
+        )
+    return content
+
+
+def _refused(error: BadRequestError) -> HttpResponse:
+    return JsonResponse({"error": str(error)}, status=400)

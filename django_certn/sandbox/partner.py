@@ -1,0 +1,97 @@
+"""The Partner tab: a page for people, without script.
+
+*Refresh keys* and the sentence that it asks to accept are those of Certn's dashboard, from
+docs.certn.co/api/guides/use-the-api.
+"""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from django_certn.sandbox import BANNER, control, faults, keys
+from django_certn.sandbox.journal import journal
+
+__all__ = ["fault", "key", "refresh", "reset", "stylesheet", "tab"]
+
+_LATEST = 10
+
+
+@require_GET
+def tab(request: HttpRequest) -> HttpResponse:
+    """Show the Client ID, what goes wrong next, and what was asked last."""
+    return _page(
+        request,
+        "tab.html",
+        client_id=keys.current_client_id(),
+        base_url=f"{request.scheme}://{request.get_host()}",
+        faults=faults.FAULTS.values(),
+        paths=faults.PATHS,
+        pending=faults.pending.as_list(),
+        requests=journal.as_list()[: -_LATEST - 1 : -1],
+    )
+
+
+@require_http_methods(["GET", "POST"])
+def refresh(request: HttpRequest) -> HttpResponse:
+    """Ask whether the earlier key may be lost, and on OK make a new one."""
+    if request.method == "GET":
+        return _page(request, "refresh.html", client_id=keys.current_client_id())
+    new = keys.refresh(revoke_tokens="revoke_tokens" in request.POST)
+    return _see(reverse("key", args=[keys.shown_once.put(new)]))
+
+
+@require_GET
+def key(request: HttpRequest, ticket: str) -> HttpResponse:
+    """Show a new key, once."""
+    shown = keys.shown_once.take(ticket)
+    return _page(request, "key.html", status=200 if shown else 410, key=shown)
+
+
+@require_POST
+def fault(request: HttpRequest) -> HttpResponse:
+    """Set a counted fault, or clear all of them."""
+    if "clear" in request.POST:
+        faults.pending.replace([])
+        return _see(reverse("tab"))
+    count = request.POST.get("count", "")
+    try:
+        faults.pending.set(
+            *control.parse_fault(
+                {
+                    "fault": request.POST.get("fault"),
+                    "count": int(count) if count.isascii() and count.isdecimal() else count,
+                    "path": request.POST.get("path"),
+                }
+            )
+        )
+    except control.BadRequestError as error:
+        return _page(request, "refused.html", status=400, error=str(error))
+    return _see(reverse("tab"))
+
+
+@require_POST
+def reset(_request: HttpRequest) -> HttpResponse:
+    """Forget everything."""
+    control.reset_everything()
+    return _see(reverse("tab"))
+
+
+@require_GET
+def stylesheet(_request: HttpRequest) -> HttpResponse:
+    """Return the page's one style sheet."""
+    return HttpResponse(render_to_string("sandbox/style.css"), content_type="text/css")
+
+
+def _page(
+    request: HttpRequest, template: str, *, status: int = 200, **context: object
+) -> HttpResponse:
+    return render(request, f"sandbox/{template}", {"banner": BANNER, **context}, status=status)
+
+
+def _see(address: str) -> HttpResponse:
+    # 303: the browser GETs the next page, and reloading that posts nothing.
+    response = redirect(address)
+    response.status_code = 303
+    return response

@@ -1,0 +1,130 @@
+"""Runs the sandbox for a test, in a process of its own, and asks it what it saw."""
+
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class RunningSandbox:
+    """A sandbox that listens. ``close()`` it, or use it as a context manager.
+
+    It is asked over plain ``http.client``: a test that replaces what ``requests`` does, or sets a
+    proxy, can still ask.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], url: str, errors: Any) -> None:
+        self.process = process
+        self.url = url
+        self.port = int(url.rpartition(":")[2])
+        self._errors = errors
+
+    @classmethod
+    def start(cls, *args: str) -> Self:
+        """Start one on a free port and return it when it is ready."""
+        errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        process = subprocess.Popen(
+            [sys.executable, "-m", "django_certn.sandbox", "--port", "0", *args],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environment(),
+        )
+        assert process.stdout is not None
+        printed = ""
+        for line in process.stdout:
+            printed += line
+            if line.startswith("Ready."):
+                break
+        found = re.search(r'"base_url": "(http://[^"]+)"', printed)
+        if found is None:
+            process.wait(5)
+            process.stdout.close()
+            errors.seek(0)
+            said = errors.read()
+            errors.close()
+            raise RuntimeError(f"The sandbox did not start: {printed}{said}")
+        return cls(process, found[1], errors)
+
+    def close(self) -> None:
+        """End it, and wait until it has."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(5)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._errors.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def errors(self) -> str:
+        """What it printed to stderr: nothing, unless it crashed."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def refresh_keys(self, revoke_tokens: bool = False) -> tuple[str, str]:
+        """Make a new key and return its Client ID and Client Secret; the earlier one is lost."""
+        key = self.control("POST", "keys", {"revoke_tokens": revoke_tokens})
+        return key["client_id"], key["client_secret"]
+
+    def fault(self, name: str, count: int = 1, path: str = "/token/") -> None:
+        """Let the next ``count`` requests to ``path`` meet the fault ``name``."""
+        self.control("PUT", "faults", {"fault": name, "count": count, "path": path})
+
+    def requests(self, path: str | None = None) -> list[dict[str, Any]]:
+        """Return the journal, the oldest request first, of ``path`` or of everything."""
+        entries = self.control("GET", "requests")["requests"]
+        return [entry for entry in entries if path in (None, entry["path"])]
+
+    def count(self, path: str = "/token/", method: str = "POST") -> int:
+        """Return how many requests came since the last reset."""
+        return sum(entry["method"] == method for entry in self.requests(path))
+
+    def reset(self) -> None:
+        """Forget keys, tokens, faults and the journal."""
+        self.control("POST", "reset", {})
+
+    def control(self, method: str, name: str, content: Any = None) -> Any:
+        """Make a control call and return its JSON; an answer other than 2xx raises."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(
+                method,
+                f"/__sandbox__/{name}",
+                body=None if content is None else json.dumps(content),
+                headers={"Content-Type": "application/json", "Connection": "close"},
+            )
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        if not 200 <= response.status < 300:
+            raise RuntimeError(f"{method} {name}: {response.status} {body!r} {self.errors}")
+        return json.loads(body) if body else None
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return an environment in which the sandbox finds this checkout and nothing of a site's."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DJANGO_SETTINGS_MODULE", "FIELD_ENCRYPTION_KEY")
+    }
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    return {**kept, "PYTHONPATH": path, **more}
