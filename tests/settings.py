@@ -21,6 +21,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "django_certn",
+    "tests.bare",
 ]
 
 MIDDLEWARE = [
@@ -85,4 +86,11 @@ DATABASES = {
     },
 }[DATABASE]
 
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # Its table is made with the test database, which is why it stands here.
+    "database": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "certn_cache",
+    },
+}
