@@ -1,0 +1,38 @@
+"""Sums up pytest's results, and fails when a test was skipped for a reason that is not expected."""
+
+import re
+import sys
+from collections import Counter
+from xml.etree import ElementTree as ET
+
+# A test of one database, or of something that only a later Django has. Nothing else may be skipped
+# where everything is installed.
+EXPECTED = re.compile(r"needs Django|needs (SQLite|PostgreSQL|MariaDB)")
+
+
+def main(paths: list[str]) -> int:
+    total: Counter[str] = Counter()
+    unexpected: set[str] = set()
+    for path in paths:
+        for case in ET.parse(path).iter("testcase"):  # noqa: S314 - pytest's own
+            skipped = case.find("skipped")
+            if case.find("failure") is not None or case.find("error") is not None:
+                total["failed"] += 1
+            elif skipped is None:
+                total["passed"] += 1
+            else:
+                total["skipped"] += 1
+                reason = skipped.get("message", "")
+                if not EXPECTED.search(reason):
+                    unexpected.add(f"{case.get('classname')}::{case.get('name')}: {reason}")
+    for line in sorted(unexpected):
+        print(f"Skipped, and should not be: {line}")
+    print(
+        f"All {len(paths)} cells: {total['passed']} passed, {total['failed']} failed, "
+        f"{total['skipped']} skipped"
+    )
+    return 1 if unexpected or total["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
