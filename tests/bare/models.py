@@ -11,5 +11,5 @@ class BareCredential(models.Model):
     class Meta:
         app_label = "bare"
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
