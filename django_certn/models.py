@@ -22,7 +22,13 @@ from django_certn.fields import clean_pasted as clean_text
 __all__ = ["CertnCredential", "Key"]
 
 KEY_FIELDS = ("environment", "client_id", "client_secret")
-VERIFIED_FIELDS = ("verified_status", "verified_http_status", "verified_error_code", "verified_at")
+# And what they hold before the first verification.
+VERIFIED_FIELDS = {
+    "verified_status": "",
+    "verified_http_status": None,
+    "verified_error_code": "",
+    "verified_at": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +188,8 @@ class CertnCredential(models.Model):
         if touched or any(
             getattr(self, field) != getattr(stored, field) for field in written - {"client_secret"}
         ):
-            for field in VERIFIED_FIELDS:
-                setattr(self, field, self._meta.get_field(field).get_default())
+            for field, blank in VERIFIED_FIELDS.items():
+                setattr(self, field, blank)
                 touched.add(field)
         return touched
 
