@@ -58,7 +58,7 @@ class CertnCredentialManager(models.Manager["CertnCredential"]):
             CredentialNotFoundError: there is no such row.
         """
         if isinstance(credential, str):
-            using = router.db_for_write(self.model)
+            using = self._db or router.db_for_write(self.model)
             row = self.using(using).filter(name=credential).first()
             # MySQL takes "Acme" for "acme"; a name never stands for another credential.
             if row is None or row.name != credential:
@@ -71,7 +71,8 @@ class CertnCredentialManager(models.Manager["CertnCredential"]):
             raise TypeError("A credential is given by its name or as a CertnCredential.")
         row = None
         if not credential._state.adding:
-            row = self.using(credential._state.db).filter(pk=credential.pk).first()
+            using = router.db_for_write(self.model, instance=credential)
+            row = self.using(using).filter(pk=credential.pk).first()
         if row is None:
             raise CredentialNotFoundError(
                 f"The Certn credential {credential.name!r} is not stored: save it first."
