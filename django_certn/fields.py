@@ -193,11 +193,16 @@ class SecretFormField(forms.CharField):
         super().__init__(**kwargs)
 
     def clean(self, value: Any) -> Any:
-        value = super().clean(value)
+        # Without the field's validators: their errors hold the value as a parameter.
+        value = self.pasted(value)
+        self.validate(value)
         return clean_secret(value) if value else value
 
     def has_changed(self, initial: object, data: object) -> bool:
-        return bool(data)
+        return bool(self.pasted(data))
+
+    def pasted(self, value: Any) -> str:
+        return clean_pasted(self.to_python(value) or "")
 
 
 class SecretAttribute(DeferredAttribute):
