@@ -1,0 +1,141 @@
+"""The form of a credential: the secret goes in and never comes out."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from django_certn.conf import environment_choices
+from django_certn.fields import SecretFormField, UndecryptableSecret, clean_pasted
+from django_certn.models import KEY_FIELDS, CertnCredential
+
+if TYPE_CHECKING:
+    BaseForm = forms.ModelForm[CertnCredential]
+else:
+    BaseForm = forms.ModelForm
+
+__all__ = ["CertnCredentialForm"]
+
+
+def environment_label(slug: str) -> str:
+    """Return what people call the environment, and say so when the settings lack it."""
+    label = dict(environment_choices()).get(slug)
+    if label is None:
+        return gettext("%(environment)s (not in the settings)") % {"environment": slug}
+    return str(label)
+
+
+class CertnCredentialForm(BaseForm):
+    """Adds or changes a `CertnCredential`.
+
+    The form field of the secret is named ``secret``: error trackers mask that name, and let
+    ``client_secret`` through. Left empty on a row that has a secret, it keeps what is stored.
+    """
+
+    secret = SecretFormField(
+        label=_("Client Secret"),
+        help_text=_(
+            "Certn shows it once, when the keys are refreshed. It is stored encrypted and not "
+            "shown again."
+        ),
+    )
+
+    field_order = ("name", "environment", "client_id", "secret", "is_active")
+
+    class Meta:
+        model = CertnCredential
+        fields = ("name", "environment", "client_id", "is_active")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Any of these is missing when it is read-only to whoever looks at it.
+        if secret := self.fields.get("secret"):
+            secret.widget.attrs["class"] = "vTextField"  # as wide in the admin as the Client ID
+            self._describe_secret(secret)
+        if client_id := self.fields.get("client_id"):
+            # A text input above a password is where browsers fill in the login of this site.
+            client_id.widget.attrs.update(autocomplete="off", spellcheck="false")
+        environment: Any = self.fields.get("environment")
+        stored = self.instance.environment
+        if environment and stored and stored not in dict(environment.choices):
+            environment.choices = [*environment.choices, (stored, environment_label(stored))]
+
+    def _describe_secret(self, field: forms.Field) -> None:
+        if self.instance._state.adding:
+            return
+        if isinstance(self.instance.client_secret, UndecryptableSecret):
+            field.required = False
+            field.help_text = _(
+                "The stored secret cannot be read with this FIELD_ENCRYPTION_KEY. Bring the "
+                "earlier encryption key back, or enter a new pair from Certn's Partner tab."
+            )
+        elif self.instance.client_secret:
+            field.required = False
+            field.help_text = _("A secret is stored. Leave this empty to keep it.")
+
+    def clean_client_id(self) -> str:
+        return clean_pasted(self.cleaned_data["client_id"])
+
+    @sensitive_variables("secret")
+    def clean(self) -> dict[str, Any]:
+        """Hold the parts of a key together."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        secret = cleaned.get("secret")
+        if secret and secret == cleaned.get("client_id"):
+            self._refuse_secret(
+                _("The Client ID and the Client Secret are the same: one was pasted twice."),
+                code="same",
+            )
+        elif secret:
+            self.instance.client_secret = secret
+        elif "secret" not in self.errors and self._key_changed(cleaned):
+            # Or whoever may change the row, and not see the secret, decides where it is sent.
+            self._refuse_secret(
+                _(
+                    "The stored secret belongs to the earlier Client ID and environment: enter "
+                    "the one that goes with these."
+                ),
+                code="pair",
+            )
+        return cleaned
+
+    def _key_changed(self, cleaned: dict[str, Any]) -> bool:
+        return not self.instance._state.adding and any(
+            cleaned[name] != getattr(self.instance, name)
+            for name in ("environment", "client_id")
+            if name in cleaned
+        )
+
+    def _refuse_secret(self, message: Any, code: str) -> None:
+        error = forms.ValidationError(message, code=code)
+        self.add_error("secret" if "secret" in self.fields else None, error)
+
+    def _get_validation_exclusions(self) -> set[str]:
+        exclude: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        if not self.instance._state.adding and "environment" not in self.changed_data:
+            # An environment that left the settings keeps no other field from being saved.
+            exclude.add("environment")
+        return exclude
+
+    @property
+    def update_fields(self) -> Collection[str] | None:
+        """The columns that saving writes, ``None`` for all of a new row.
+
+        Without a new secret the key stays out of it: another person may have stored a new pair
+        since this row was read, and an old Client ID beside it would break that.
+        """
+        if self.instance._state.adding:
+            return None
+        key = KEY_FIELDS if self.cleaned_data.get("secret") else ()
+        return {"name", "is_active", "updated_at", *key}
+
+    def save(self, commit: bool = True) -> CertnCredential:
+        if not commit or self.errors or self.update_fields is None:
+            return super().save(commit)
+        instance = super().save(commit=False)
+        instance.save(update_fields=self.update_fields)
+        self.save_m2m()
+        return instance

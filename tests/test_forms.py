@@ -1,0 +1,332 @@
+import pytest
+from django import forms
+from django.db import connection
+
+from django_certn.fields import Secret
+from django_certn.forms import CertnCredentialForm
+from django_certn.models import CertnCredential
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "fake-secret-of-the-first-pair"
+NEW_SECRET = "fake-secret-of-the-second-pair"
+ANOTHER_KEY = "YW5vdGhlci1mYWtlLWVuY3J5cHRpb24ta2V5LTEyMyE="
+
+
+@pytest.fixture
+def credential():
+    return CertnCredential.objects.create(
+        environment="demo", client_id="fake-id", client_secret=SECRET
+    )
+
+
+def column(credential):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT client_secret FROM django_certn_certncredential WHERE id = %s", [credential.pk]
+        )
+        return cursor.fetchone()[0]
+
+
+def read(credential):
+    return CertnCredential.objects.get(pk=credential.pk)
+
+
+def typed(**changes):
+    return {
+        "name": "default",
+        "environment": "demo",
+        "client_id": "fake-id",
+        "secret": "",
+        "is_active": "on",
+    } | changes
+
+
+def form_for(credential, **changes):
+    return CertnCredentialForm(typed(**changes), instance=read(credential))
+
+
+class TestAdd:
+    def test_stores_the_secret(self):
+        form = CertnCredentialForm(typed(secret=SECRET))
+        assert form.is_valid(), form.errors
+        row = form.save()
+        assert read(row).client_secret == SECRET
+        assert SECRET not in column(row)
+
+    def test_commit_false(self):
+        form = CertnCredentialForm(typed(secret=SECRET))
+        row = form.save(commit=False)
+        assert row.pk is None
+        row.save()
+        form.save_m2m()
+        assert read(row).client_secret == SECRET
+
+    def test_requires_everything_but_active(self):
+        form = CertnCredentialForm({})
+        assert set(form.errors) == {"name", "environment", "client_id", "secret"}
+
+    def test_has_no_default_environment(self):
+        field = CertnCredentialForm()["environment"]
+        assert field.value() in (None, "")
+        value, _label = next(iter(field.field.choices))
+        assert value == ""
+        assert "selected" not in str(field).split(">", 2)[2]
+
+    def test_refuses_an_environment_that_is_not_in_the_settings(self):
+        form = CertnCredentialForm(typed(environment="moon", secret=SECRET))
+        assert "environment" in form.errors
+
+    def test_offers_the_environments_of_the_settings(self, settings):
+        settings.CERTN_ENVIRONMENTS = {"local": {"label": "Here", "base_url": "http://127.0.0.1"}}
+        assert ("local", "Here") in list(CertnCredentialForm().fields["environment"].choices)
+
+    def test_errors_of_a_row_are_not_saved(self):
+        with pytest.raises(ValueError, match="didn't validate"):
+            CertnCredentialForm(typed()).save()
+
+
+class TestSecretField:
+    def test_is_a_password_that_browsers_do_not_fill_in(self):
+        html = str(CertnCredentialForm()["secret"])
+        assert 'type="password"' in html
+        assert 'autocomplete="new-password"' in html
+        assert "maxlength" not in html  # a browser would cut what is pasted, without a word
+
+    def test_help_text_is_tied_to_the_input(self, credential):
+        form = CertnCredentialForm(instance=credential)
+        assert 'aria-describedby="id_secret_helptext"' in str(form["secret"])
+        assert "A secret is stored. Leave this empty to keep it." in form.as_p()
+
+    def test_never_shows_what_is_stored_or_typed(self, credential):
+        assert SECRET not in CertnCredentialForm(instance=credential).as_p()
+        form = form_for(credential, secret=NEW_SECRET, name="")
+        assert not form.is_valid()
+        assert NEW_SECRET not in form.as_p()
+        assert SECRET not in form.as_p()
+
+    def test_an_initial_value_is_not_shown_either(self):
+        assert SECRET not in CertnCredentialForm(initial={"secret": SECRET}).as_p()
+
+    def test_an_error_keeps_the_other_input(self, credential):
+        html = form_for(credential, name="renamed", client_id="another-id").as_p()
+        assert 'value="renamed"' in html
+        assert 'value="another-id"' in html
+
+    @pytest.mark.parametrize("pasted", [f"  {SECRET}\r\n", f"\ufeff{SECRET}", f"{SECRET}\u200b\n"])
+    def test_what_copying_adds_is_trimmed(self, pasted):
+        form = CertnCredentialForm(typed(secret=pasted, client_id=" fake-id\n"))
+        row = form.save()
+        assert read(row).client_secret == SECRET
+        assert read(row).client_id == "fake-id"
+
+    def test_ciphertext_is_refused_and_not_decrypted(self, credential):
+        form = form_for(credential, secret=column(credential))
+        (error,) = form.errors.as_data()["secret"]
+        assert error.code == "ciphertext"
+        assert SECRET not in form.as_p()
+        assert column(credential) not in form.as_p()
+
+    @pytest.mark.parametrize(
+        "bad", ["fake\x00secret", "fake-sécret", "gAAAAAfake-secret", "fake-secret" * 100]
+    )
+    def test_no_error_holds_the_value(self, bad):
+        form = CertnCredentialForm(typed(secret=bad))
+        (error,) = form.errors.as_data()["secret"]
+        assert not error.params
+        assert bad not in repr(error)
+        assert bad not in form.errors.as_json()
+
+    def test_the_same_id_and_secret_are_refused(self):
+        form = CertnCredentialForm(typed(client_id="fake-twice", secret=" fake-twice"))
+        (error,) = form.errors.as_data()["secret"]
+        assert error.code == "same"
+        assert list(form.errors) == ["secret"]
+
+    def test_a_new_pair_is_not_compared_with_the_old_secret(self, credential):
+        form = form_for(credential, client_id=SECRET, secret=NEW_SECRET)
+        assert form.is_valid(), form.errors
+
+
+class TestKeep:
+    def test_an_empty_secret_keeps_the_column(self, credential):
+        before = column(credential)
+        form = form_for(credential, name="renamed", is_active="")
+        form.save()
+        row = read(credential)
+        assert (row.name, row.is_active) == ("renamed", False)
+        assert column(row) == before
+
+    def test_spaces_alone_are_no_secret(self, credential):
+        before = column(credential)
+        form = form_for(credential, secret="  \r\n")
+        assert form.is_valid()
+        assert "secret" not in form.changed_data
+        form.save()
+        assert column(credential) == before
+
+    def test_the_verification_stays(self, credential):
+        CertnCredential.objects.update(verified_status="ok")
+        form_for(credential, name="renamed").save()
+        assert read(credential).verified_status == "ok"
+
+    def test_a_pair_stored_meanwhile_stays(self, credential):
+        form = form_for(credential, name="renamed")
+        assert form.is_valid()
+        meanwhile = read(credential)
+        meanwhile.client_id = "fake-id-2"
+        meanwhile.client_secret = NEW_SECRET
+        meanwhile.save()
+        CertnCredential.objects.update(verified_status="ok")
+        stored = column(credential)
+        changed_at = read(credential).secret_changed_at
+
+        form.save()
+
+        row = read(credential)
+        assert (row.name, row.client_id, row.client_secret) == ("renamed", "fake-id-2", NEW_SECRET)
+        assert (row.verified_status, row.secret_changed_at) == ("ok", changed_at)
+        assert column(credential) == stored
+
+    def test_a_new_pair_is_written_whole(self, credential):
+        form = form_for(credential, secret=NEW_SECRET)
+        assert form.is_valid()
+        meanwhile = read(credential)
+        meanwhile.environment = "production"
+        meanwhile.client_id = "fake-id-2"
+        meanwhile.client_secret = "fake-secret-of-the-third-pair"
+        meanwhile.save()
+
+        form.save()
+
+        row = read(credential)
+        assert (row.environment, row.client_id) == ("demo", "fake-id")
+        assert row.client_secret == NEW_SECRET
+
+    def test_a_new_secret_clears_the_verification(self, credential):
+        CertnCredential.objects.update(verified_status="ok")
+        changed_at = read(credential).secret_changed_at
+        form_for(credential, secret=NEW_SECRET).save()
+        row = read(credential)
+        assert row.client_secret == NEW_SECRET
+        assert row.verified_status == ""
+        assert row.secret_changed_at > changed_at
+
+    def test_saving_moves_updated_at(self, credential):
+        before = read(credential).updated_at
+        form_for(credential, name="renamed").save()
+        assert read(credential).updated_at > before
+
+    def test_a_row_without_a_secret_requires_one(self, credential):
+        CertnCredential.objects.update(client_secret="")
+        form = form_for(credential)
+        assert form.errors.as_data()["secret"][0].code == "required"
+
+
+class TestPair:
+    @pytest.mark.parametrize("change", [{"client_id": "another-id"}, {"environment": "production"}])
+    def test_another_id_or_environment_asks_for_the_secret(self, credential, change):
+        form = form_for(credential, **change)
+        (error,) = form.errors.as_data()["secret"]
+        assert error.code == "pair"
+        assert list(form.errors) == ["secret"]
+
+    @pytest.mark.parametrize("change", [{"client_id": "another-id"}, {"environment": "production"}])
+    def test_with_the_secret_it_is_saved(self, credential, change):
+        form_for(credential, secret=NEW_SECRET, **change).save()
+        row = read(credential)
+        assert row.client_secret == NEW_SECRET
+        assert all(getattr(row, name) == value for name, value in change.items())
+
+    def test_what_copying_adds_makes_no_other_id(self, credential):
+        assert form_for(credential, client_id=" fake-id\u200b\n").is_valid()
+
+    def test_it_holds_for_a_form_without_the_secret(self, credential):
+        class Form(CertnCredentialForm):
+            secret = None
+
+        form = Form(typed(client_id="another-id"), instance=credential)
+        assert not form.is_valid()
+        assert form.non_field_errors()
+
+    def test_a_refused_secret_is_the_only_error(self, credential):
+        form = form_for(credential, client_id="another-id", secret="fake-sécret")
+        assert [error.code for error in form.errors.as_data()["secret"]] == ["invalid"]
+
+
+class TestUndecryptable:
+    @pytest.fixture
+    def credential(self, credential, settings):
+        settings.FIELD_ENCRYPTION_KEY = ANOTHER_KEY
+        return credential
+
+    def test_the_form_says_both_ways_out(self, credential):
+        html = CertnCredentialForm(instance=read(credential)).as_p()
+        assert "earlier encryption key" in html
+        assert "new pair" in html
+        assert "A secret is stored." not in html
+        assert column(credential) not in html
+
+    def test_saving_without_a_secret_keeps_the_column(self, credential):
+        before = column(credential)
+        form = form_for(credential, name="renamed")
+        form.save()
+        assert read(credential).name == "renamed"
+        assert column(credential) == before
+
+    def test_a_new_pair_replaces_it(self, credential):
+        form_for(credential, secret=NEW_SECRET).save()
+        assert read(credential).client_secret == NEW_SECRET
+
+    def test_the_pair_rule_holds(self, credential):
+        form = form_for(credential, environment="production")
+        assert form.errors.as_data()["secret"][0].code == "pair"
+
+
+class TestVanishedEnvironment:
+    @pytest.fixture
+    def credential(self, credential):
+        CertnCredential.objects.update(environment="moon")
+        return credential
+
+    def test_the_form_shows_it(self, credential):
+        html = str(CertnCredentialForm(instance=read(credential))["environment"])
+        assert '<option value="moon" selected>moon (not in the settings)</option>' in html
+
+    def test_the_other_fields_are_editable(self, credential):
+        form = form_for(credential, environment="moon", name="renamed", is_active="")
+        form.save()
+        row = read(credential)
+        assert (row.name, row.is_active, row.environment) == ("renamed", False, "moon")
+
+    def test_a_new_secret_for_it_is_kept(self, credential):
+        form_for(credential, environment="moon", secret=NEW_SECRET).save()
+        assert read(credential).client_secret == NEW_SECRET
+
+    def test_another_vanished_one_is_refused(self, credential):
+        assert "environment" in form_for(credential, environment="mars", secret=NEW_SECRET).errors
+
+    def test_it_can_be_left(self, credential):
+        form_for(credential, environment="demo", secret=NEW_SECRET).save()
+        assert read(credential).environment == "demo"
+
+    @pytest.mark.parametrize("broken", [{"moon": "https://moon.example"}, "moon"])
+    def test_broken_settings_do_not_keep_the_form_from_opening(self, credential, settings, broken):
+        settings.CERTN_ENVIRONMENTS = broken
+        assert "moon" in CertnCredentialForm(instance=read(credential)).as_p()
+
+
+def test_a_form_with_fewer_fields():
+    class Form(CertnCredentialForm):
+        class Meta(CertnCredentialForm.Meta):
+            fields = ("name",)
+
+    assert set(Form().fields) == {"name", "secret"}
+
+
+def test_a_secret_in_the_data_stays_masked(credential):
+    form = form_for(credential, secret=Secret(NEW_SECRET))
+    assert form.is_valid()
+    assert NEW_SECRET not in repr(form.cleaned_data)
+    assert isinstance(form.cleaned_data["secret"], Secret)
+    assert isinstance(form.fields["secret"].widget, forms.PasswordInput)
