@@ -145,7 +145,7 @@ class CertnCredential(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
+    def save(self, **kwargs: Any) -> None:
         """Save the row; another secret, Client ID or environment clears the verified fields."""
         written = set(KEY_FIELDS) - self.get_deferred_fields()
         update_fields = kwargs.get("update_fields")
@@ -154,7 +154,7 @@ class CertnCredential(models.Model):
         touched = self._follow_key(written, kwargs.get("using")) if written else set()
         if update_fields is not None and touched:
             kwargs["update_fields"] = {*update_fields, *touched}
-        super().save(*args, **kwargs)
+        super().save(**kwargs)
 
     def natural_key(self) -> tuple[str]:
         return (self.name,)
