@@ -16,8 +16,13 @@ from django_certn.exceptions import (
     CredentialUndecryptableError,
     Status,
 )
-from django_certn.fields import VSCHAR, EncryptedSecretField, Secret, UndecryptableSecret
-from django_certn.fields import clean_pasted as clean_text
+from django_certn.fields import (
+    VSCHAR,
+    EncryptedSecretField,
+    Secret,
+    UndecryptableSecret,
+    clean_pasted,
+)
 
 __all__ = ["CertnCredential", "Key"]
 
@@ -161,8 +166,9 @@ class CertnCredential(models.Model):
 
     def clean_fields(self, exclude: Any = None) -> None:
         for field in ("name", "client_id"):
-            if field not in (exclude or ()):
-                setattr(self, field, clean_text(getattr(self, field)))
+            value = getattr(self, field)
+            if field not in (exclude or ()) and isinstance(value, str):
+                setattr(self, field, clean_pasted(value))
         super().clean_fields(exclude)
 
     def clean(self) -> None:
