@@ -7,6 +7,7 @@ that knows the package.
 """
 
 import re
+import unicodedata
 from contextlib import suppress
 from typing import Any, Self
 
@@ -149,7 +150,7 @@ def looks_encrypted(text: str) -> bool:
 
 def clean_pasted(text: str) -> str:
     """Return the text without what copying adds around it: spaces, line ends, invisible marks."""
-    return text.strip().strip("\u200b\u2060\ufeff").strip()
+    return text.strip("".join(c for c in set(text) if c.isspace() or unicodedata.category(c) == "Cf"))
 
 
 def clean_secret(value: str) -> Secret:
