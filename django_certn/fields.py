@@ -21,14 +21,15 @@ from django.db.models.expressions import F, Func
 from django.db.models.query_utils import DeferredAttribute
 from django.utils.translation import gettext_lazy as _
 
-if not getattr(settings, "FIELD_ENCRYPTION_KEY", None):
+key_problem = "is malformed" if getattr(settings, "FIELD_ENCRYPTION_KEY", None) else "is not set"
+try:
+    # The package reads the setting when it is imported, and does not say how a key is made.
+    from encrypted_model_fields import fields as package
+except ImproperlyConfigured:
     raise ImproperlyConfigured(
-        "FIELD_ENCRYPTION_KEY is not set: put a key into the settings, made by python -c "
+        f"FIELD_ENCRYPTION_KEY {key_problem}: put a key into the settings, made by python -c "
         '"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())".'
-    )
-
-# The package reads the setting when it is imported, so the sentence above has to come first.
-from encrypted_model_fields import fields as package
+    ) from None
 
 __all__ = [
     "EncryptedSecretField",
@@ -150,7 +151,8 @@ def looks_encrypted(text: str) -> bool:
 
 def clean_pasted(text: str) -> str:
     """Return the text without what copying adds around it: spaces, line ends, invisible marks."""
-    return text.strip("".join(c for c in set(text) if c.isspace() or unicodedata.category(c) == "Cf"))
+    edges = {c for c in text if c.isspace() or unicodedata.category(c) == "Cf"}
+    return text.strip("".join(edges))
 
 
 def clean_secret(value: str) -> Secret:
