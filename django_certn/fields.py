@@ -96,7 +96,10 @@ class Secret(str):
     def read(cls, stored: str) -> "Secret":
         """Return what the text of the column stands for: a secret, or one that cannot be read."""
         text = decrypt(stored)
-        return UndecryptableSecret(stored) if text is None else Secret(text, stored)
+        # Ciphertext in ciphertext is what the package makes when it saves under another key.
+        if text is None or looks_encrypted(text):
+            return UndecryptableSecret(stored)
+        return Secret(text, stored)
 
     @property
     def ciphertext(self) -> str:
