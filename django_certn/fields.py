@@ -143,9 +143,7 @@ class UndecryptableSecret(Secret):
 
 def unpickle_plain_text(ciphertext: str) -> UndecryptableSecret:
     stored = decrypt(ciphertext)
-    if stored is None:
-        raise ValueError("This pickle needs the key of FIELD_ENCRYPTION_KEY that it was made with.")
-    return UndecryptableSecret(stored)
+    return UndecryptableSecret(ciphertext if stored is None else stored)
 
 
 def looks_encrypted(text: str) -> bool:
