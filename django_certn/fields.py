@@ -150,6 +150,15 @@ def looks_encrypted(text: str) -> bool:
     return text.startswith(CIPHERTEXT_START)
 
 
+def as_text(value: object) -> str:
+    if not isinstance(value, bytes):
+        return str(value)
+    with suppress(UnicodeDecodeError):
+        return value.decode()
+    # Not while handling that error, which holds the bytes.
+    raise ValueError("A secret is text, and these bytes are not UTF-8.")
+
+
 def clean_pasted(text: str) -> str:
     """Return the text without what copying adds around it: spaces, line ends, invisible marks."""
     edges = {c for c in text if c.isspace() or unicodedata.category(c) == "Cf"}
@@ -212,9 +221,11 @@ class SecretFormField(forms.CharField):
 class SecretAttribute(DeferredAttribute):
     """Masks what is assigned to the field, so that ``vars()`` of an unsaved row shows nothing."""
 
+    field: "EncryptedSecretField"
+
     def __set__(self, instance: models.Model, value: object) -> None:
-        if type(value) is str:
-            value = Secret(value)
+        if isinstance(value, str | bytes):
+            value = self.field.as_secret(value)
         instance.__dict__[self.field.attname] = value
 
 
@@ -233,41 +244,46 @@ class EncryptedSecretField(package.EncryptedCharField):  # type: ignore[misc]
     def from_db_value(self, value: Any, *args: object) -> Secret | None:
         if value is None:
             return None
-        return Secret.read(value.decode() if isinstance(value, bytes) else value)
+        return Secret.read(as_text(value))
 
     def to_python(self, value: Any) -> Any:
         """Read what a fixture holds: ciphertext of any key, or a secret in clear."""
         if value is None or isinstance(value, Secret):
             return value
-        text = value.decode() if isinstance(value, bytes) else str(value)
+        text = as_text(value)
         return Secret.read(text) if looks_encrypted(text) else Secret(text)
 
-    def clean(self, value: Any, model_instance: models.Model | None) -> Any:
-        # to_python() has no part in this: it decrypts, and a form would become a way to read
-        # ciphertext that somebody found elsewhere.
-        if isinstance(value, UndecryptableSecret) or (value is None and self.null):
+    def as_secret(self, value: Any) -> Secret | None:
+        """Return what a row is given as a secret; nothing is decrypted."""
+        if value is None or isinstance(value, Secret):
             return value
-        if not value and self.blank:
-            return value
-        return clean_secret(value or "")
-
-    def get_db_prep_save(self, value: Any, connection: Any) -> str | None:
-        if value is None:
-            return None
         if hasattr(value, "resolve_expression"):
             raise FieldError(
                 f"{self.name} is encrypted, and an expression cannot be: the expression's text "
                 "would be stored as the secret. Instead of bulk_update() or F(), assign a string "
                 "and save(), or use update() with a string."
             )
-        if isinstance(value, UndecryptableSecret):
-            return value.stored
-        text = value if isinstance(value, str) else str(value)
-        if looks_encrypted(text):
+        return Secret(as_text(value))
+
+    def clean(self, value: Any, model_instance: models.Model | None) -> Any:
+        # to_python() has no part in this: it decrypts, and a form would become a way to read
+        # ciphertext that somebody found elsewhere.
+        secret = self.as_secret(value)
+        if isinstance(secret, UndecryptableSecret) or (self.blank and not secret):
+            return secret
+        return clean_secret(secret or "")
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> str | None:
+        secret = self.as_secret(value)
+        if secret is None:
+            return None
+        if isinstance(secret, UndecryptableSecret):
+            return secret.stored
+        if looks_encrypted(secret):
             raise ValueError(
                 f"{self.name} is given a value that is encrypted already; it was not saved."
             )
-        return encrypt(text)
+        return encrypt(secret)
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         raise self.no_lookup()
@@ -287,8 +303,8 @@ class EncryptedSecretField(package.EncryptedCharField):  # type: ignore[misc]
         )
 
     def value_to_string(self, obj: models.Model) -> str:
-        value = self.value_from_object(obj)
-        return value.ciphertext if isinstance(value, Secret) else encrypt(str(value))
+        secret = self.as_secret(self.value_from_object(obj))
+        return "" if secret is None else secret.ciphertext
 
     def formfield(self, **kwargs: Any) -> Any:
         # The admin passes a text input here, which would show the secret.
