@@ -235,11 +235,13 @@ class EncryptedSecretField(package.EncryptedCharField):  # type: ignore[misc]
     descriptor_class = SecretAttribute
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        for option in ("db_default", "primary_key", "unique"):
-            if kwargs.get(option, False):
-                raise TypeError(f"An encrypted field cannot have {option}=.")
-        kwargs.setdefault("max_length", MAX_LENGTH)
-        super().__init__(*args, **kwargs)
+        # No max_length of its own: the package leaves it out of migrations and clones.
+        super().__init__(*args, max_length=MAX_LENGTH, **kwargs)
+        if self.unique or self.db_default is not models.NOT_PROVIDED:
+            raise TypeError(
+                "An encrypted field cannot have unique, primary_key or db_default: "
+                "the database would compare, or fill in, what is not the secret."
+            )
 
     def from_db_value(self, value: Any, *args: object) -> Secret | None:
         if value is None:
