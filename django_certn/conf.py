@@ -1,8 +1,9 @@
 """The settings, one lazy property each, and the environments they describe."""
 
 import ipaddress
-import math
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from django_certn.exceptions import CertnConfigurationError
 
 __all__ = ["Environment", "conf", "environment_choices"]
+
+MAX_TIMEOUT = 3600  # seconds; far more, and it overflows where a thread waits for it
 
 TOKEN_PATH = "/token/"  # noqa: S105 - https://docs.certn.co/api/guides/use-the-api
 
@@ -86,10 +89,10 @@ class Settings:
         if (
             isinstance(timeout, bool)
             or not isinstance(timeout, int | float)
-            or not (0 < timeout < math.inf)
+            or not (0 < timeout <= MAX_TIMEOUT)
         ):
             raise CertnConfigurationError(
-                "CERTN_REQUEST_TIMEOUT must be a number of seconds above 0."
+                f"CERTN_REQUEST_TIMEOUT must be a number of seconds above 0, {MAX_TIMEOUT} at most."
             )
         return float(timeout)
 
@@ -111,8 +114,10 @@ class Settings:
 conf = Settings()
 
 
-def parse_environment(slug: str, entry: object) -> Environment:
+def parse_environment(slug: object, entry: object) -> Environment:
     where = f"CERTN_ENVIRONMENTS[{slug!r}]"
+    if not isinstance(slug, str) or not slug:
+        raise CertnConfigurationError(f"{where}: the name of an environment must be a string.")
     if not isinstance(entry, Mapping) or not isinstance(entry.get("base_url"), str):
         raise CertnConfigurationError(
             f'{where} must be a dict with a "base_url" and, for people, a "label".'
@@ -121,6 +126,11 @@ def parse_environment(slug: str, entry: object) -> Environment:
     if not isinstance(label, str | Promise):
         raise CertnConfigurationError(f"{where}: the label must be a string.")
     base_url = entry["base_url"].strip()
+    # urlsplit() passes over spaces, line ends and an empty query; who reads the URL later may not.
+    if not re.fullmatch(r"[!-~]+", base_url) or any(c in base_url for c in "@?#\\"):
+        raise CertnConfigurationError(
+            f"{where}: the base_url must hold nothing but scheme, host, port and path."
+        )
     try:
         url = urlsplit(base_url)
         url.port  # noqa: B018 - raises for a port that is not one
@@ -133,10 +143,6 @@ def parse_environment(slug: str, entry: object) -> Environment:
         )
     if url.scheme not in ("http", "https") or not url.hostname:
         raise CertnConfigurationError(f"{where}: the base_url must begin with https:// and a host.")
-    if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise CertnConfigurationError(
-            f"{where}: the base_url must hold nothing but scheme, host, port and path."
-        )
     return Environment(slug, label, base_url.rstrip("/"))
 
 
@@ -150,8 +156,8 @@ def environment_choices() -> list[tuple[str, str | Promise]]:
         entries = conf.CERTN_ENVIRONMENTS
     except CertnConfigurationError:
         entries = BUILT_IN
-    return [
-        (slug, entry.get("label", slug))
-        for slug, entry in entries.items()
-        if isinstance(slug, str) and isinstance(entry, Mapping)
-    ]
+    choices: list[tuple[str, str | Promise]] = []
+    for slug, entry in entries.items():
+        with suppress(CertnConfigurationError):
+            choices.append((slug, parse_environment(slug, entry).label))
+    return choices
