@@ -1,0 +1,256 @@
+"""How a process comes by the token of a key: from the shared cache, or by an exchange."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from django_certn.answers import TokenResponse
+from django_certn.conf import conf
+from django_certn.exceptions import CertnUnavailableError, TokenError
+from django_certn.models import Key
+from django_certn.tokens.hand import CacheDownError
+from django_certn.tokens.lease import Clocks, Lease
+from django_certn.tokens.store import FORCED_EVERY, Entry, Failure, Reading, Store, fingerprint
+
+__all__ = ["Fetcher", "Outcome"]
+
+SLOTS_MOST = 4096  # keys that a process remembers
+POLL_FIRST, POLL_SOON, POLL_LATER = 0.02, 0.06, 0.25  # seconds between two looks at a lock ...
+SOON = 1.0  # ... that was waited for less than this, or longer
+BACK_OFF_LEAST, BACK_OFF_MOST = 30.0, 300.0  # seconds after a renewal that failed
+
+
+@dataclass(slots=True)
+class Local:
+    """What this process knows of a key by itself, should the cache forget or not be there."""
+
+    lease: Lease | None = None
+    failure: Failure | None = None
+    failed_until: float = 0.0
+    forced_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a flight brought: a lease, or a failure.
+
+    Attributes:
+        is_final: no token that lives longer is to be had now.
+        was_cut: the exchange had less time than it is due, so its failure tells nobody else much.
+    """
+
+    lease: Lease | None = None
+    failure: Failure | None = None
+    is_final: bool = False
+    was_cut: bool = False
+
+    def error(self) -> TokenError:
+        """Return the failure as an exception of its own for whoever raises it."""
+        if self.failure is None:
+            raise RuntimeError("There is a token.")
+        return self.failure.error()
+
+
+class Fetcher:
+    """Fetches tokens, by one exchange for all the processes that share a cache."""
+
+    def __init__(
+        self,
+        store: Store,
+        clocks: Clocks,
+        exchange: Callable[..., TokenResponse],
+        count: Callable[[str, str], None],
+    ) -> None:
+        self.store, self.clocks, self.exchange, self.count = store, clocks, exchange, count
+        self.locals: dict[str, Local] = {}
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        self.lock = threading.RLock()
+        self.store.reset()
+
+    def clear(self) -> None:
+        with self.lock:
+            self.locals.clear()
+        self.store.reset()
+
+    def forget(self, slot: str) -> None:
+        with self.lock:
+            self.locals.pop(slot, None)
+
+    def local(self, slot: str) -> Local:
+        with self.lock:
+            if slot not in self.locals and len(self.locals) >= SLOTS_MOST:
+                del self.locals[next(iter(self.locals))]
+            return self.locals.setdefault(slot, Local())
+
+    def held(self, slot: str) -> Lease | None:
+        """Return the lease that this process holds, if it can be used now."""
+        lease = self.local(slot).lease
+        return lease if lease and lease.serves(self.clocks.monotonic(), 0) else None
+
+    def fetch(self, key: Key, slot: str, min_validity: float, deadline: float) -> Outcome:
+        """Return a token of the key, or why there is none.
+
+        Correctness never depends on the lock: without one, or when its holder died, the worst that
+        happens is one exchange more.
+
+        Args:
+            key: the key.
+            slot: where the cache has its token.
+            min_validity: seconds that the token is wanted to live.
+            deadline: when to give up, on the monotonic clock.
+        """
+        if outcome := self.settled(slot, min_validity):
+            return outcome
+        lease = self.held(slot)
+        is_served = lease is not None and lease.serves(self.clocks.monotonic(), min_validity)
+        if lease is not None and not is_served and not self.claim(slot):
+            return Outcome(lease, is_final=True)
+        for pause in self.pauses():
+            try:
+                name = self.store.lock(slot, conf.CERTN_REQUEST_TIMEOUT)
+            except CacheDownError:
+                name = ""
+            if name is not None:
+                break
+            if is_served:  # another process renews it
+                return Outcome(lease)
+            if self.clocks.monotonic() + pause >= deadline:
+                return self.out_of_time(key)
+            self.clocks.sleep(pause)
+            if outcome := self.settled(slot, min_validity):
+                return outcome
+        try:
+            # Whoever held the lock until now may have left a token, or a failure.
+            return self.settled(slot, min_validity) or self.renew(key, slot, min_validity, deadline)
+        finally:
+            if name:
+                self.store.unlock(slot, name)
+
+    def settled(self, slot: str, min_validity: float) -> Outcome | None:
+        """Return the outcome if no exchange is needed for it."""
+        reading = self.store.read(slot)
+        lease = self.reconcile(slot, reading)
+        now = self.clocks.monotonic()
+        if lease is not None:
+            fits = lease.serves(now, min_validity) and now < lease.renew_at
+            return Outcome(lease) if fits else None
+        failure, local = reading.failure, self.local(slot)
+        if not reading.is_shared and now < local.failed_until:
+            failure = local.failure
+        return Outcome(failure=failure) if failure else None
+
+    def reconcile(self, slot: str, reading: Reading) -> Lease | None:
+        """Bring what this process holds and what the cache holds together; return the lease."""
+        entry = reading.entry
+        theirs = Lease.of(entry, self.clocks) if entry else None
+        with self.lock:
+            local, mine = self.local(slot), self.held(slot)
+            if mine and entry and entry.dead == fingerprint(mine.entry.token):
+                mine = None
+            if mine and theirs and mine.entry.token == theirs.entry.token:
+                # Its end is known better here, where no clock is set; its renewal may have moved.
+                mine = replace(mine, entry=theirs.entry, renew_at=theirs.renew_at)
+            elif theirs:
+                mine = theirs
+            local.lease = mine
+        if mine and reading.is_shared and (entry is None or entry.dead):
+            # The cache was emptied, or has the tombstone of an earlier token.
+            write = self.store.put_back if entry is None else self.store.write
+            write(slot, mine.entry, mine.ends_at - self.clocks.monotonic())
+        return mine
+
+    def renew(self, key: Key, slot: str, min_validity: float, deadline: float) -> Outcome:
+        due = conf.CERTN_REQUEST_TIMEOUT
+        budget = min(due, deadline - self.clocks.monotonic())
+        if budget <= 0:
+            return self.out_of_time(key)
+        self.count(key.name, "exchanges")
+        try:
+            response = self.exchange(key, timeout=budget)
+        except TokenError as error:
+            failure = Failure.of(error)
+        else:
+            if response.expires_in < min_validity:
+                self.claim(slot)
+            return Outcome(self.keep(slot, response), is_final=True)
+        self.count(key.name, "failures")
+        lease = self.reconcile(slot, self.store.read(slot))
+        if lease is not None:
+            return Outcome(self.back_off(slot, lease, failure), is_final=True)
+        was_cut = failure.is_of_this_host and budget < due
+        if not was_cut:
+            self.remember(slot, failure)
+        return Outcome(failure=failure, was_cut=was_cut)
+
+    def keep(self, slot: str, response: TokenResponse) -> Lease:
+        """Put a token that was issued just now into the cache, and keep it here as well."""
+        lease = Lease.anchored(self.clocks.entry(response), self.clocks)
+        with self.lock:
+            local = self.local(slot)
+            local.lease, local.failure, local.failed_until = lease, None, 0.0
+        self.store.write(slot, lease.entry, response.expires_in)
+        return lease
+
+    def back_off(self, slot: str, lease: Lease, failure: Failure) -> Lease:
+        wait = max(
+            self.clocks.between(BACK_OFF_LEAST, BACK_OFF_MOST),
+            min(failure.retry_after or 0, BACK_OFF_MOST),
+        )
+        now = self.clocks.monotonic()
+        entry = replace(lease.entry, renew_at=self.clocks.clock() + wait)
+        lease = replace(lease, entry=entry, renew_at=now + wait)
+        self.local(slot).lease = lease
+        self.store.write(slot, entry, lease.ends_at - now)
+        return lease
+
+    def remember(self, slot: str, failure: Failure) -> None:
+        with self.lock:
+            local = self.local(slot)
+            local.failure = failure
+            local.failed_until = self.clocks.monotonic() + failure.seconds
+        self.store.remember(slot, failure)
+
+    def forgive(self, slot: str) -> None:
+        """Forget that exchanges failed."""
+        with self.lock:
+            local = self.local(slot)
+            local.failure, local.failed_until = None, 0.0
+        self.store.forgive(slot)
+
+    def drop(self, slot: str, token: str) -> bool:
+        """Drop the token if it is still the one in force, and has not been forced out just now."""
+        lease = self.reconcile(slot, self.store.read(slot))
+        if lease is None or lease.entry.token != token or not self.claim(slot):
+            return False
+        self.local(slot).lease = None
+        # A tombstone rather than nothing: a process that still holds the token would put it back.
+        tombstone = Entry(dead=fingerprint(token))
+        self.store.write(slot, tombstone, lease.ends_at - self.clocks.monotonic())
+        return True
+
+    def claim(self, slot: str) -> bool:
+        """Claim the one forced renewal of a key that `FORCED_EVERY` seconds allow."""
+        is_first = self.store.claim(slot)
+
+        now = self.clocks.monotonic()
+        with self.lock:
+            local = self.local(slot)
+            if is_first is None:  # nobody keeps count but this process
+                is_first = now >= local.forced_until
+            if is_first:
+                local.forced_until = now + FORCED_EVERY
+        return is_first
+
+    def pauses(self) -> Iterator[float]:
+        """Seconds between two looks at a lock that another process holds."""
+        began, pause = self.clocks.monotonic(), POLL_FIRST
+        while True:
+            yield pause * self.clocks.between(0.8, 1.2)
+            is_soon = self.clocks.monotonic() - began < SOON
+            pause = min(pause * 1.5, POLL_SOON) if is_soon else POLL_LATER
+
+    def out_of_time(self, key: Key) -> Outcome:
+        error = CertnUnavailableError(f"No token for {key.name!r} in time.")
+        return Outcome(failure=Failure.of(error), was_cut=True)

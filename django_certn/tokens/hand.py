@@ -1,0 +1,123 @@
+"""The one thread that touches the cache, so that a cache that hangs holds up nobody."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any
+
+from django.core.cache import caches
+from django.db import connections
+
+__all__ = ["CacheDownError", "Hand"]
+
+logger = logging.getLogger("django_certn")
+
+PATIENCE = 1.0  # seconds for one call of the cache
+OPEN_FIRST, OPEN_MOST = 5.0, 300.0  # seconds without the cache after it failed, doubling
+WARN_EVERY = 60.0  # seconds between two warnings
+
+
+class CacheDownError(Exception):
+    """The cache failed, or failed a moment ago and is left alone for a while."""
+
+
+class Job:
+    def __init__(self, alias: str, call: Callable[[Any], Any]) -> None:
+        self.alias, self.call = alias, call
+        self.begun = threading.Event()
+        self.result: Future[Any] = Future()
+
+    def run(self) -> None:
+        self.begun.set()
+        try:
+            self.result.set_result(self.call(caches[self.alias]))
+        except Exception as error:  # noqa: BLE001 - each backend has errors of its own
+            self.result.set_exception(error)
+
+
+class Hand:
+    """Calls the cache for all threads of the process, each call bounded, behind a circuit breaker.
+
+    A thread of its own also keeps the database cache out of the caller's transaction, where an
+    entry would be lost on a rollback and a lock would block every other process until the commit.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.monotonic = monotonic
+        self.reset()
+
+    def reset(self) -> None:
+        """Start afresh, in a forked process above all: its parent's thread is not there."""
+        self.lock = threading.Lock()
+        self.jobs: SimpleQueue[Job | None] | None = None
+        self.closed_until = self.quiet_until = 0.0
+        self.open_for = OPEN_FIRST
+
+    @property
+    def is_open(self) -> bool:
+        return self.monotonic() < self.closed_until
+
+    def call(self, alias: str, call: Callable[[Any], Any]) -> Any:
+        """Return what ``call`` makes of the cache of that alias.
+
+        Raises:
+            CacheDownError: it failed, or it took longer than `PATIENCE`.
+        """
+        job = Job(alias, call)
+        if self.is_open or not self.enqueue(job):
+            raise CacheDownError
+        while not job.begun.wait(PATIENCE):
+            if self.is_open:  # the job before this one hangs
+                raise CacheDownError
+        try:
+            result = job.result.result(PATIENCE)
+        except Exception as error:  # noqa: BLE001
+            self.trip(alias, type(error).__name__, hangs=not job.result.done())
+        else:
+            self.open_for = OPEN_FIRST
+            return result
+        raise CacheDownError
+
+    def enqueue(self, job: Job) -> bool:
+        with self.lock:
+            if self.jobs is None:
+                jobs: SimpleQueue[Job | None] = SimpleQueue()
+                try:
+                    threading.Thread(
+                        target=work, args=(jobs,), name="certn-cache", daemon=True
+                    ).start()
+                except RuntimeError:  # the interpreter is shutting down
+                    return False
+                self.jobs = jobs
+            self.jobs.put(job)
+            return True
+
+    def trip(self, alias: str, problem: str, *, hangs: bool) -> None:
+        with self.lock:
+            if self.is_open:
+                return
+            now = self.monotonic()
+            self.closed_until = now + self.open_for
+            self.open_for = min(self.open_for * 2, OPEN_MOST)
+            if hangs and self.jobs is not None:
+                # Perhaps for good: the next try gets another thread, this one ends if it can.
+                self.jobs.put(None)
+                self.jobs = None
+            if now < self.quiet_until:
+                return
+            self.quiet_until = now + WARN_EVERY
+        logger.warning(
+            "The cache %r does not answer (%s): until it does, each process has tokens of its own",
+            alias,
+            problem,
+        )
+
+
+def work(jobs: SimpleQueue[Job | None]) -> None:
+    while (job := jobs.get()) is not None:
+        job.run()
+        if jobs.empty():
+            # The database cache opened them, and nobody else closes those of this thread.
+            connections.close_all()
