@@ -22,10 +22,10 @@ from django_certn.exceptions import (
 )
 from django_certn.fields import Secret
 from django_certn.models import Key
+from django_certn.transport import FAILURES, MAX_BODY
 
-__all__ = ["MAX_BODY", "Judge", "TokenResponse"]
+__all__ = ["Judge", "TokenResponse"]
 
-MAX_BODY = 64 * 1024  # bytes, after decoding
 MAX_TOKEN = 8192  # characters
 MAX_LIFETIME = 24 * 60 * 60.0  # seconds; longer ones are cut to this
 DEFAULT_LIFETIME = 300.0  # seconds, for an answer that tells none
@@ -56,14 +56,14 @@ class Judge:
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
 
-    def see(self, status: int, headers: Mapping[str, str]) -> None:
+    def see(self, status: int | None, headers: Mapping[str, str]) -> None:
         self.status, self.headers = status, headers
 
-    def unreachable(self, reason: str) -> TokenError:
+    def unreachable(self, failure: str) -> TokenError:
         """Return the error for an answer that did not come, or did not come to its end."""
         if self.status not in (None, HTTPStatus.OK):
             return self.refusal("")  # the status said enough
-        return self.error(CertnUnavailableError, reason)
+        return self.error(CertnUnavailableError, FAILURES.get(failure, failure), failure)
 
     def hear(self, body: bytes) -> TokenResponse | TokenError:
         payload = parse_object(body)

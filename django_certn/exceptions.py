@@ -71,7 +71,8 @@ class TokenError(CertnError):
     Attributes:
         http_status: the status of the answer, ``None`` when there was none.
         error_code: the answer's ``error`` member (RFC 6749, section 5.2), ``""`` when it had none
-            that is fit to be shown.
+            that is fit to be shown. Where no answer came, or not all of it, why: ``"dns"``,
+            ``"certificate"``, ``"refused"``, ``"timeout"`` and what else `transport.FAILURES` has.
         retry_after: seconds that the answer asked to wait, ``None`` when it did not ask.
         retryable: whether the same key may well work later.
     """

@@ -4,11 +4,15 @@ Only codes are stored; the sentences are made from them when somebody reads, in 
 language.
 """
 
+from http import HTTPStatus
+
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_certn.conf import conf, environment_choices
 from django_certn.exceptions import CertnConfigurationError, Status
+from django_certn.transport import FAILURES
 
 __all__ = ["explain"]
 
@@ -34,7 +38,7 @@ SENTENCES: dict[str, tuple[str | Promise, str | Promise]] = {
         _("This says nothing about the key. Verify it again in a few minutes."),
     ),
     UNANSWERED: (
-        _("No answer came from %(address)s."),
+        _("%(address)s cannot be reached: %(failure)s."),
         _(
             "This says nothing about the key. Check that this computer can reach %(address)s "
             "(DNS, firewall, proxy, certificate), and verify the key again."
@@ -88,7 +92,7 @@ SENTENCES: dict[str, tuple[str | Promise, str | Promise]] = {
     ),
     "CERTN_REQUEST_TIMEOUT": (
         _("The setting CERTN_REQUEST_TIMEOUT cannot be used; nothing was sent."),
-        _("Set CERTN_REQUEST_TIMEOUT to a number of seconds above 0."),
+        _("Set CERTN_REQUEST_TIMEOUT to a number of seconds, more than 0 and at most an hour."),
     ),
     "CERTN_CACHE_ALIAS": (
         _("The setting CERTN_CACHE_ALIAS cannot be used; nothing was sent."),
@@ -107,7 +111,7 @@ def explain(
     case = status
     if status == Status.MISCONFIGURED:
         case = error_code
-    elif status == Status.UNREACHABLE and http_status is None:
+    elif status == Status.UNREACHABLE and http_status in (None, HTTPStatus.OK):
         case = UNANSWERED
     answer = ", ".join(filter(None, [f"HTTP {http_status}" if http_status else "", error_code]))
     label = str(dict(environment_choices()).get(environment, environment))
@@ -115,6 +119,7 @@ def explain(
         "answer": f" ({answer})" if answer else "",
         "environment": label,
         "slug": environment,
+        "failure": gettext(FAILURES.get(error_code, error_code)),
         "address": address_of(environment) or label,
     }
     detail, hint = SENTENCES.get(case, ("", ""))

@@ -3,7 +3,7 @@
 import json
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.management.base import (
     BaseCommand,
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         "of them works. The outcome is recorded on the credential."
     )
     # A check that fails would leave stdout without its document, and the exit code would be 1.
-    requires_system_checks: ClassVar[list[str]] = []
+    requires_system_checks = []  # noqa: RUF012 - as Django declares it
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         kwargs.setdefault("epilog", EXIT_CODES)
