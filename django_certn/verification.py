@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone, translation
 
-from django_certn.conf import conf
+from django_certn.conf import MAX_TIMEOUT, conf
 from django_certn.exceptions import (
     CertnConfigurationError,
     CredentialUndecryptableError,
@@ -131,7 +131,8 @@ def verify(
         name_or_credential: an instance stands for its row, in the database that it came from, never
             for what it holds in memory. When the outcome is recorded, the verified fields of the
             instance are set as well, so that a later ``save()`` does not write older ones back.
-        timeout: seconds for the whole exchange, ``None`` for ``CERTN_REQUEST_TIMEOUT``.
+        timeout: seconds for the whole exchange, an hour at most; ``None`` for
+            ``CERTN_REQUEST_TIMEOUT``.
 
     Returns:
         The outcome. A bad key, a host out of reach, a secret that cannot be read and a wrong
@@ -148,12 +149,15 @@ def verify(
 
 
 def verify_for_token(
-    name_or_credential: str | CertnCredential, *, timeout: float | None = None
+    name_or_credential: str | CertnCredential,
+    *,
+    timeout: float | None = None,
+    using: str | None = None,
 ) -> tuple[Verification, TokenResponse | None]:
-    """Do what `verify` does, and return the fresh token beside the outcome."""
+    """Do what `verify` does, in the database of that alias, and return the fresh token as well."""
     if timeout is not None and not is_seconds(timeout):
         raise ValueError("A timeout is a number of seconds above 0.")
-    row = CertnCredential.objects.stored(name_or_credential)
+    row = CertnCredential.objects.db_manager(using).stored(name_or_credential)
     verification, response = examine(row, timeout)
     fields = record(row, verification)
     if isinstance(name_or_credential, CertnCredential):
@@ -170,7 +174,7 @@ def examine(
     outcome = partial(Verification, row.name, row.environment)
     try:
         key = row.key()
-        budget = conf.CERTN_REQUEST_TIMEOUT if timeout is None else timeout
+        budget = budget_of(timeout)
         _ = conf.CERTN_CACHE_ALIAS  # the token goes there
     except CredentialUndecryptableError as error:
         return outcome(error.status), None
@@ -246,6 +250,11 @@ def record(row: CertnCredential, verification: Verification) -> dict[str, Any]:
             return fields
         now = rows.filter(pk=row.pk).first()
     return {}
+
+
+def budget_of(timeout: float | None) -> float:
+    """Return the seconds that an exchange gets."""
+    return conf.CERTN_REQUEST_TIMEOUT if timeout is None else min(timeout, MAX_TIMEOUT)
 
 
 def is_seconds(value: object) -> bool:

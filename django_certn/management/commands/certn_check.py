@@ -3,6 +3,7 @@
 import json
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.management.base import (
@@ -17,10 +18,11 @@ from django.db import connections, router
 from django_certn.conf import conf, environment_choices
 from django_certn.exceptions import CredentialNotFoundError, Status
 from django_certn.models import CertnCredential
-from django_certn.verification import Verification, is_seconds, verify_for_token
+from django_certn.probe import USERS_PATH, Probe, probe
+from django_certn.verification import Verification, budget_of, is_seconds, verify_for_token
 
 VERDICT, WRONG_CALL, NO_VERDICT = 1, 2, 3
-TRY_AGAIN = (Status.UNREACHABLE, Status.RATE_LIMITED)
+TRY_AGAIN = {Status.UNREACHABLE, Status.RATE_LIMITED}
 
 EXIT_CODES = """\
 exit codes:
@@ -33,12 +35,34 @@ exit codes:
 With --format json, stdout is one document whatever the exit code:
   {"version": 1, "results": [...], "error": null}
 Where the check itself fails, error is {"code": ..., "message": ...} with one of the codes
-unknown_name, nothing_to_check, not_migrated, database_unreachable, unexpected.
+wrong_call, unknown_name, nothing_to_check, not_migrated, database_unreachable, unexpected.
 """
 
 
 class Formatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
     """Django's order of the options, and line ends as they are written above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is told of one credential; ``is_probed`` says whether a probe was asked for."""
+
+    verification: Verification
+    probe: Probe | None
+    is_probed: bool
+
+    @property
+    def status(self) -> Status:
+        return self.probe.status if self.probe else self.verification.status
+
+    def as_dict(self) -> dict[str, Any]:
+        told = self.verification.as_dict()
+        if self.is_probed:
+            told["probe"] = self.probe and {
+                "http_status": self.probe.http_status,
+                "count": self.probe.count,
+            }
+        return told
 
 
 class Problem(Exception):  # noqa: N818 - it ends the check, and is told rather than raised
@@ -77,6 +101,11 @@ class Command(BaseCommand):
             help="Only credentials of this environment: %(choices)s.",
         )
         parser.add_argument(
+            "--probe",
+            action="store_true",
+            help="Also GET /api/v1/users/ with each new token; only the number of users is told.",
+        )
+        parser.add_argument(
             "--format", choices=["text", "json"], default="text", help="Default: text."
         )
         parser.add_argument(
@@ -89,25 +118,28 @@ class Command(BaseCommand):
             "--timeout",
             metavar="SECONDS",
             type=seconds,
-            help="For each exchange. Default: the setting CERTN_REQUEST_TIMEOUT.",
+            help="For each exchange, and each probe. Default: the setting CERTN_REQUEST_TIMEOUT.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         as_json = options["format"] == "json"
-        results: list[Verification] = []
+        results: list[Result] = []
         problem: Problem | None = None
         try:
-            for row in select(options["database"], options["names"], options["environment"]):
-                verification, _ = verify_for_token(row, timeout=options["timeout"])
-                results.append(verification)
+            using = options["database"] or router.db_for_write(CertnCredential)
+            refuse_wrong_call(using, options["timeout"])
+            for name in select(using, options["names"], options["environment"]):
+                result = check(name, using, options["timeout"], is_probed=options["probe"])
+                results.append(result)
                 if not as_json:
-                    self.write(verification, options["verbosity"])
+                    self.write(result, options["verbosity"])
         except Problem as error:
             problem = error
         except CredentialNotFoundError as error:  # deleted since it was selected
             problem = Problem("unknown_name", str(error), WRONG_CALL)
         except DatabaseFailure as error:
-            problem = Problem("database_unreachable", first_line(error), NO_VERDICT)
+            message = f"The database cannot be used now: {first_line(error)}"
+            problem = Problem("database_unreachable", message, NO_VERDICT)
             problem.__cause__ = error
         except Exception as error:  # noqa: BLE001 - a script must be told of any
             # Its type alone: the message of an error that nobody foresaw may hold anything.
@@ -120,27 +152,33 @@ class Command(BaseCommand):
             message = str(problem) if problem else summary(results)
             raise CommandError(message, returncode=returncode) from problem
 
-    def write(self, verification: Verification, verbosity: int) -> None:
-        if verification.ok and verbosity == 0:
+    def write(self, result: Result, verbosity: int) -> None:
+        if result.status == Status.OK and verbosity == 0:
             return
-        status, style = str(verification.status), self.style.ERROR
-        if verification.ok:
-            style = self.style.SUCCESS
-        elif verification.status in TRY_AGAIN:
-            style = self.style.WARNING
+        verification = result.verification
+        word = self.paint(verification.status)
         self.stdout.write(
-            f"{verification.name} ({verification.environment}): {style(status)}. "
-            f"{verification.detail}"
+            f"{verification.name} ({verification.environment}): {word}. {verification.detail}"
         )
         if verification.hint:
             self.stdout.write(f"    {verification.hint}")
         if verbosity > 1 and verification.latency is not None:
-            self.stdout.write(
-                f"    POST {conf.environment(verification.environment).token_url}, "
-                f"{verification.latency:.3f} s"
-            )
+            url = conf.environment(verification.environment).token_url
+            self.stdout.write(f"    POST {url}: {verification.latency:.3f} s")
         if verbosity > 1 and verification.expires_in is not None:
             self.stdout.write(f"    The token lives {verification.expires_in:.0f} s.")
+        if result.probe:
+            answer, count = result.probe.http_status, result.probe.count
+            told = f"HTTP {answer}" if answer else "no answer"
+            if count is not None:
+                told += f", {count} users"
+            self.stdout.write(f"    GET {USERS_PATH}: {self.paint(result.probe.status)} ({told})")
+
+    def paint(self, status: Status) -> str:
+        if status == Status.OK:
+            return self.style.SUCCESS(status.value)
+        style = self.style.WARNING if status in TRY_AGAIN else self.style.ERROR
+        return style(status.value)
 
 
 def seconds(text: str) -> float:
@@ -153,32 +191,51 @@ def seconds(text: str) -> float:
     return value
 
 
-def select(
-    using: str | None, names: Iterable[str], environment: str | None
-) -> list[CertnCredential]:
-    """Return the credentials to check, each once, by name.
+def refuse_wrong_call(using: str, timeout: float | None) -> None:
+    """Refuse what a call from Python may hold and the parser would have refused."""
+    if using not in connections:
+        raise Problem("wrong_call", f"There is no database {using!r}.", WRONG_CALL)
+    if timeout is not None and not is_seconds(timeout):
+        raise Problem("wrong_call", "The timeout is a number of seconds above 0.", WRONG_CALL)
+
+
+def check(name: str, using: str, timeout: float | None, *, is_probed: bool) -> Result:
+    verification, response = verify_for_token(name, timeout=timeout, using=using)
+    if response is None or not is_probed:
+        return Result(verification, None, is_probed)
+    return Result(
+        verification,
+        probe(
+            conf.environment(verification.environment),
+            response.access_token,
+            timeout=budget_of(timeout),
+        ),
+        is_probed,
+    )
+
+
+def select(using: str, names: Iterable[str], environment: str | None) -> list[str]:
+    """Return the names of the credentials to check, each once, in order.
 
     Raises:
         Problem: there is none, or a name is unknown, or the table is not there as it should be.
     """
-    using = using or router.db_for_write(CertnCredential)
     if not is_migrated(using):
         raise Problem(
             "not_migrated",
-            f"The database {using!r} does not have the table of django_certn as it should be: "
-            f"run migrate first (manage.py migrate --database {using}).",
+            f"The table of django_certn is missing or not up to date: run migrate first "
+            f"(manage.py migrate --database {using}).",
             WRONG_CALL,
         )
-    rows = CertnCredential.objects.using(using).defer("client_secret")
+    rows = CertnCredential.objects.using(using)
     where = ""
     if environment:
         rows = rows.filter(environment=environment)
         where = f" in the environment {environment!r}"
-    names = set(names)
-    rows = rows.filter(name__in=names) if names else rows.filter(is_active=True)
-    found = {row.name: row for row in rows}
-    # In Python: for MySQL, "Acme" is "acme" too.
-    if unknown := sorted(names - set(found)):
+    wanted = set(names)
+    rows = rows.filter(name__in=wanted) if wanted else rows.filter(is_active=True)
+    found = set(rows.values_list("name", flat=True))
+    if unknown := sorted(wanted - found):
         raise Problem(
             "unknown_name",
             f"No Certn credential{where} is named {', '.join(map(repr, unknown))}; "
@@ -191,7 +248,7 @@ def select(
             f"There is no active Certn credential{where}: add one in the admin.",
             WRONG_CALL,
         )
-    return [found[name] for name in sorted(names or found)]
+    return sorted(wanted or found)
 
 
 def is_migrated(using: str) -> bool:
@@ -204,26 +261,28 @@ def is_migrated(using: str) -> bool:
     return all(field.column in there for field in model.local_concrete_fields)
 
 
-def judge(results: list[Verification], problem: Problem | None) -> int:
+def judge(results: list[Result], problem: Problem | None) -> int:
     """Return the exit code."""
-    failed = [result.status for result in results if not result.ok]
-    if any(status not in TRY_AGAIN for status in failed):
+    failed = {result.status for result in results} - {Status.OK}
+    if failed - TRY_AGAIN:
         return VERDICT
     if problem:
         return problem.returncode
     return NO_VERDICT if failed else 0
 
 
-def document(results: list[Verification], problem: Problem | None) -> str:
+def document(results: list[Result], problem: Problem | None) -> str:
     error = {"code": problem.code, "message": str(problem)} if problem else None
-    return json.dumps(
-        {"version": 1, "results": [result.as_dict() for result in results], "error": error},
-        indent=2,
-    )
+    told = [result.as_dict() for result in results]
+    return json.dumps({"version": 1, "results": told, "error": error}, indent=2)
 
 
-def summary(results: list[Verification]) -> str:
-    failed = [f"{result.name} ({result.status})" for result in results if not result.ok]
+def summary(results: list[Result]) -> str:
+    failed = [
+        f"{result.verification.name} ({'probe: ' if result.probe else ''}{result.status})"
+        for result in results
+        if result.status != Status.OK
+    ]
     return f"{len(failed)} of {len(results)} not ok: {', '.join(failed)}."
 
 
