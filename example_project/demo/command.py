@@ -1,0 +1,124 @@
+"""What `manage.py demo` does, from top to bottom."""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NoReturn
+
+import django
+
+from demo import state
+from demo.servers import HIGHEST_PORT, HOST, CannotStartError, SiteServer, sandbox
+
+SITE_PORT = 8000
+SANDBOX_PORT = 8765  # as the settings have it
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the demo; return 0, 2 when a server cannot start, or what ``certn_check`` returned."""
+    options = parse(argv)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    try:
+        return run(options)
+    except CannotStartError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="manage.py demo",
+        description="Serve the example site, its admin, and a stand-in for Certn.",
+        epilog="Exit codes: 0 after Ctrl-C or SIGTERM, 2 when it cannot start; with --check, "
+        "that of certn_check.",
+    )
+    parser.add_argument(
+        "--port", type=port, default=SITE_PORT, help="of the site (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--sandbox-port",
+        type=port,
+        help=f"of the stand-in for Certn (default: {SANDBOX_PORT}; with --check, a free one)",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="stop after certn_check, with its exit code"
+    )
+    return parser.parse_args(argv)
+
+
+def port(value: str) -> int:
+    if value.isascii() and value.isdecimal() and 0 < int(value) <= HIGHEST_PORT:
+        return int(value)
+    raise argparse.ArgumentTypeError(f"{value!r} is not a port (1 to {HIGHEST_PORT})")
+
+
+def run(options: argparse.Namespace) -> int:
+    state.make()
+    state.load()
+    # What is for this computer goes through no proxy, whatever `requests` finds configured.
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), HOST]))
+    with ExitStack() as servers:
+        # Both ports are ours before anything is changed.
+        site = None if options.check else servers.enter_context(SiteServer(options.port))
+        sandbox_port = servers.enter_context(
+            sandbox(
+                options.sandbox_port or (0 if options.check else SANDBOX_PORT),
+                state.FOLDER / "sandbox.sqlite3",
+            )
+        )
+        servers.callback(ignore_signals)
+        # The settings read it, and so they are loaded after this line.
+        os.environ["CERTN_SANDBOX_PORT"] = str(sandbox_port)
+        password = os.environ["DEMO_PASSWORD"]
+
+        django.setup()
+        from demo import preparation
+
+        preparation.migrate()
+        preparation.make_admin(password)
+        print(f"Admin:    admin, password {password} (for this demo only)")
+        print(f"Sandbox:  http://{HOST}:{sandbox_port}/partner/ (a stand-in for Certn. Not Certn.)")
+        print(f"Key:      {preparation.store_key(sandbox_port)}")
+        print("\n$ manage.py certn_check", flush=True)
+        status = preparation.certn_check()
+        if site is not None:
+            print(what_to_click(options.port, sandbox_port, password), flush=True)
+            site.serve()
+        return status
+
+
+def what_to_click(site_port: int, sandbox_port: int, password: str) -> str:
+    site = f"http://{HOST}:{site_port}"
+    command = f"{shlex.quote(sys.executable)} {shlex.quote(sys.argv[0])} certn_check"
+    if sandbox_port != SANDBOX_PORT:
+        command = f"CERTN_SANDBOX_PORT={sandbox_port} {command}"
+    return f"""
+What to click:
+1. {site}/ - log in as admin, password {password}.
+   You see users that were fetched with the stored key.
+2. http://{HOST}:{sandbox_port}/partner/ - press "Refresh keys", then OK.
+   From now on the stored key is lost. Leave the page with the new pair open.
+3. {site}/admin/django_certn/certncredential/ - tick "default", run "Verify selected".
+   It says that the key is rejected, and what to do.
+4. Open "default", paste the new pair, press "Save and verify". It works again.
+
+In another terminal: {command}
+All of it is kept in {os.path.relpath(state.FOLDER)}; delete that folder to begin anew.
+
+Serving {site}/ - press Ctrl-C to end the site and the sandbox."""
+
+
+def end(*_: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+def ignore_signals() -> None:
+    # An impatient second Ctrl-C must not leave the sandbox behind.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,93 @@
+"""The two servers of the demo: the site in this process, and the sandbox in one beside it."""
+
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+
+HOST = "127.0.0.1"
+PROJECT = Path(__file__).resolve().parent.parent
+HIGHEST_PORT = 65535
+
+
+class CannotStartError(Exception):
+    """A server cannot start; the text says what to do."""
+
+
+class SiteServer(ThreadedWSGIServer):
+    """Django's development server, which holds its port from the moment it is made."""
+
+    # A browser keeps its connections open; they must not keep the process from ending.
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        try:
+            super().__init__((HOST, port), WSGIRequestHandler)
+        except OSError as error:
+            raise cannot_listen("The site", "--port", port, error) from None
+
+    def serve(self) -> None:
+        """Serve the site and its admin until the process is told to end."""
+        from django.contrib.staticfiles.handlers import StaticFilesHandler
+        from django.core.wsgi import get_wsgi_application
+
+        self.set_app(StaticFilesHandler(get_wsgi_application()))
+        self.serve_forever()
+
+
+@contextmanager
+def sandbox(port: int, database: Path) -> Iterator[int]:
+    """Run the sandbox until the block ends; the value is its port."""
+    if port:
+        # The sandbox finds this out itself, but cannot name the option of the demo.
+        try:
+            socket.create_server((HOST, port)).close()
+        except OSError as error:
+            raise cannot_listen("The sandbox", "--sandbox-port", port, error) from None
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "demo.companion", "--port", str(port), "--database", str(database)],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield port_of(process)
+        finally:
+            process.terminate()
+
+
+def port_of(process: subprocess.Popen[str]) -> int:
+    """Wait until the sandbox says that it is ready; return the port that it says."""
+    printed = ""
+    for line in process.stdout or ():
+        printed += line
+        if line.startswith("Ready."):
+            break
+    found = re.search(r"http://[^/]+:(\d+)", printed)
+    if found is None:
+        # Why, it has said on stderr, which is ours.
+        raise CannotStartError("The sandbox did not start.")
+    return int(found[1])
+
+
+def cannot_listen(what: str, option: str, port: int, error: OSError) -> CannotStartError:
+    another = next((other for other in range(port + 1, HIGHEST_PORT + 1) if is_free(other)), port)
+    return CannotStartError(
+        f"{what} cannot listen on port {port}: {error.strerror}. "
+        "Is a demo running in another terminal? "
+        f"To use another port: manage.py demo {option} {another}"
+    )
+
+
+def is_free(port: int) -> bool:
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
