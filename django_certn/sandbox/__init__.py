@@ -1,8 +1,8 @@
 """A stand-in for Certn on this computer, so that a site can be built and tried without an account.
 
-Run it with ``python -m django_certn.sandbox``. It needs the extra ``sandbox`` (django-oauth-toolkit)
-and lives in a process and settings of its own: nothing else in this package imports it, and it
-imports nothing of the site that it serves.
+Run it with ``python -m django_certn.sandbox``. It needs the extra ``sandbox``, for
+django-oauth-toolkit, and lives in a process and settings of its own: nothing else in this package
+imports it, and it imports nothing of the site that it serves.
 
 Where things are:
 

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -57,7 +58,7 @@ def token(request: HttpRequest) -> HttpResponse:
     response = _as_response(_issue(request))
     if (
         fault is faults.DIES_ONCE
-        and response.status_code == 200
+        and response.status_code == HTTPStatus.OK
         and (counted or faults.first_tokens.is_first(secret))
     ):
         _kill(json.loads(response.content)["access_token"])
@@ -73,7 +74,7 @@ def users(request: HttpRequest) -> HttpResponse:
     if fault is not None and (answer := faults.start(fault, request)):
         return answer
     response = _as_response(_protected_list(request))
-    if response.status_code == 401:
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
         return faults.unauthenticated(response["WWW-Authenticate"])
     return response
 

@@ -4,30 +4,51 @@ import argparse
 import errno
 import importlib.util
 import ipaddress
+import json
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
 from django_certn.sandbox import BANNER
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 __all__ = ["main"]
 
 _PROG = "python -m django_certn.sandbox"
 _HIGHEST_PORT = 65535
+# Seconds between two looks at whether it is time to stop.
+_GLANCE = 0.1
+
+
+class _Stop:
+    """Notes Ctrl-C and SIGTERM.
+
+    A handler that raises would be quicker to write. Python swallows what is raised while it happens
+    to run a finaliser, and then the signal is lost.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, *_: object) -> None:
+        self.asked = True
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C or SIGTERM; return 0 then, and 2 when it could not start."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _quit)
+    stop = _Stop()
     options = _parse(argv)
     if importlib.util.find_spec("oauth2_provider") is None:
         return _refuse("The sandbox needs its extra: pip install 'django-certn[sandbox]'")
-    return _serve(options.host, options.port, options.database)
+    return _serve(options.host, options.port, options.database, stop)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -76,7 +97,7 @@ def _port(value: str) -> int:
     raise argparse.ArgumentTypeError(f"{value!r} is not a port (0 to {_HIGHEST_PORT})")
 
 
-def _serve(host: str, port: int, kept: Path | None) -> int:
+def _serve(host: str, port: int, kept: Path | None, stop: _Stop) -> int:
     # Imported here, not above: an answer to --help need not wait for Django.
     from django_certn.sandbox import database, settings
     from django_certn.sandbox.server import Server
@@ -94,12 +115,13 @@ def _serve(host: str, port: int, kept: Path | None) -> int:
         settings.configure(host=host, database=path)
         server.set_app(_application(database.migrate if kept else database.create_tables))
         _announce(server.url, kept)
-        stack.callback(_ignore_signals)
-        server.serve_forever()
+        server.timeout = _GLANCE
+        while not stop.asked:
+            server.handle_request()
     return 0
 
 
-def _application(make_tables: Callable[[], None]) -> Callable[..., object]:
+def _application(make_tables: Callable[[], None]) -> "WSGIApplication":
     from django.core.wsgi import get_wsgi_application
 
     application = get_wsgi_application()
@@ -126,19 +148,16 @@ def _announce(url: str, kept: Path | None) -> None:
         if kept
         else "a temporary file, removed when this process ends (--database FILE keeps it)"
     )
-    print(
-        BANNER,
-        "",
-        f"Partner tab: {url}/partner/",
-        f"State:       {state}",
-        "Settings:    paste this line into your site's settings, and choose the environment 'local'",
-        "",
-        f'CERTN_ENVIRONMENTS = {{"local": {{"label": "Sandbox", "base_url": "{url}"}}}}',
-        "",
-        "Ready. Press Ctrl-C to quit.",
-        sep="\n",
-        flush=True,
+    environments = {"local": {"label": "Sandbox", "base_url": url}}
+    sys.stdout.write(
+        f"{BANNER}\n\n"
+        f"Partner tab: {url}/partner/\n"
+        f"State:       {state}\n"
+        "Settings:    paste this line, and choose the environment 'local' in the admin\n\n"
+        f"CERTN_ENVIRONMENTS = {json.dumps(environments)}\n\n"
+        "Ready. Press Ctrl-C to quit.\n"
     )
+    sys.stdout.flush()
 
 
 def _why_not_listening(host: str, port: int, error: OSError) -> str:
@@ -149,15 +168,5 @@ def _why_not_listening(host: str, port: int, error: OSError) -> str:
 
 
 def _refuse(message: str) -> int:
-    print(message, file=sys.stderr)
+    sys.stderr.write(f"{message}\n")
     return 2
-
-
-def _quit(*_: object) -> NoReturn:
-    raise SystemExit(0)
-
-
-def _ignore_signals() -> None:
-    # An impatient second Ctrl-C must not interrupt the removal of the temporary file.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)

@@ -11,17 +11,19 @@ from django_certn.sandbox import faults, keys
 from django_certn.sandbox.journal import journal
 
 __all__ = [
+    "MOST",
     "BadRequestError",
     "fault_list",
     "health",
     "key",
     "parse_fault",
+    "request_list",
     "reset",
     "reset_everything",
-    "request_list",
 ]
 
-_MOST = 10_000
+# Of one counted fault.
+MOST = 10_000
 
 
 class BadRequestError(Exception):
@@ -57,10 +59,7 @@ def key(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         return JsonResponse({"client_id": keys.current_client_id()})
     try:
-        wanted = _read(request, {"revoke_tokens"})
-        revoke = wanted.get("revoke_tokens", False)
-        if not isinstance(revoke, bool):
-            raise BadRequestError("revoke_tokens is true or false.")
+        revoke = _whether_to_revoke(_read(request, {"revoke_tokens"}))
     except BadRequestError as error:
         return _refused(error)
     return JsonResponse(keys.refresh(revoke_tokens=revoke)._asdict())
@@ -93,6 +92,13 @@ def request_list(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"requests": journal.as_list()})
 
 
+def _whether_to_revoke(wanted: dict[str, Any]) -> bool:
+    revoke = wanted.get("revoke_tokens", False)
+    if not isinstance(revoke, bool):
+        raise BadRequestError("revoke_tokens is true or false.")
+    return revoke
+
+
 def _set_faults(wanted: dict[str, Any]) -> None:
     if "faults" not in wanted:
         faults.pending.set(*parse_fault(wanted))
@@ -118,8 +124,8 @@ def parse_fault(wanted: Any) -> tuple[faults.Fault, str, int]:
         raise BadRequestError(f"fault is one of: {', '.join(faults.FAULTS)}.")
     if path not in fault.paths:
         raise BadRequestError(f"path for {fault.name} is one of: {', '.join(fault.paths)}.")
-    if type(count) is not int or not 0 <= count <= _MOST:
-        raise BadRequestError(f"count is a whole number from 0 to {_MOST}.")
+    if type(count) is not int or not 0 <= count <= MOST:
+        raise BadRequestError(f"count is a whole number from 0 to {MOST}.")
     return fault, path, count
 
 

@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 
 from django.apps import apps
-from django.core.management import call_command
 from django.db import connection
 
 __all__ = ["UnusableDatabaseError", "claim", "create_tables", "migrate"]
@@ -31,9 +30,10 @@ def claim(path: Path) -> None:
         with closing(sqlite3.connect(path, timeout=5)) as database:
             (owner,) = database.execute("PRAGMA application_id").fetchone()
             (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if owner != _APPLICATION_ID and tables:
-                raise UnusableDatabaseError("holds something else than a sandbox's state")
-            database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            if owner != _APPLICATION_ID:
+                if tables:
+                    raise UnusableDatabaseError("holds something else than a sandbox's state")
+                database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         path.chmod(0o600)
     except OSError as error:
         raise UnusableDatabaseError(f"cannot be opened: {error.strerror}") from error
@@ -50,4 +50,7 @@ def create_tables() -> None:
 
 def migrate() -> None:
     """Bring a file that is kept up to date, so that it outlives releases of the toolkit."""
+    # Not needed, and a tenth of a second to import, when nothing is kept.
+    from django.core.management import call_command
+
     call_command("migrate", interactive=False, verbosity=0)

@@ -18,10 +18,10 @@ from django_certn.sandbox import BANNER, PREFIX
 from django_certn.sandbox.settings import TOKEN_LIFETIME
 
 __all__ = [
+    "DIES_ONCE",
     "FAULTS",
     "MAGIC_IDS",
     "PATHS",
-    "DIES_ONCE",
     "REJECTED",
     "RETRY_AFTER",
     "SHORT_LIFETIME",
@@ -130,7 +130,11 @@ SLOW = Fault("slow", f"the right answer, {SLOW_SECONDS} seconds late")
 NOT_JSON = Fault("not-json", "200 and an HTML page", answer=_not_json)
 REDIRECT = Fault("redirect", f"307 to {_ELSEWHERE}", answer=_redirect)
 EXPIRES_SOON = Fault("expires-soon", f"a token that lives {SHORT_LIFETIME} seconds", (TOKEN_PATH,))
-DIES_ONCE = Fault("dies-once", "a token that the API refuses (401)", (TOKEN_PATH,))
+DIES_ONCE = Fault(
+    "dies-once",
+    "a token that the API refuses (401); the magic ID only the first one of each secret",
+    (TOKEN_PATH,),
+)
 
 FAULTS = {
     fault.name: fault
@@ -150,7 +154,7 @@ MAGIC_IDS = {fault.magic_id: fault for fault in FAULTS.values()}
 
 
 def start(fault: Fault, request: HttpRequest) -> HttpResponse | None:
-    """Let ``fault`` happen to ``request``: return the answer, or ``None`` when it is to be served."""
+    """Let ``fault`` happen to ``request``; return the answer, or ``None`` to have it served."""
     request.META[_FAULT] = fault.name
     if fault is SLOW:
         time.sleep(SLOW_SECONDS)

@@ -28,6 +28,7 @@ def tab(request: HttpRequest) -> HttpResponse:
         base_url=f"{request.scheme}://{request.get_host()}",
         faults=faults.FAULTS.values(),
         paths=faults.PATHS,
+        most=control.MOST,
         pending=faults.pending.as_list(),
         requests=journal.as_list()[: -_LATEST - 1 : -1],
     )
@@ -55,19 +56,14 @@ def fault(request: HttpRequest) -> HttpResponse:
     if "clear" in request.POST:
         faults.pending.replace([])
         return _see(reverse("tab"))
+    # A button sends one value, and it takes two to say what happens where.
+    name, _, path = request.POST.get("fault", "").partition(" ")
     count = request.POST.get("count", "")
+    wanted = {"fault": name, "path": path, "count": int(count) if count.isdecimal() else count}
     try:
-        faults.pending.set(
-            *control.parse_fault(
-                {
-                    "fault": request.POST.get("fault"),
-                    "count": int(count) if count.isascii() and count.isdecimal() else count,
-                    "path": request.POST.get("path"),
-                }
-            )
-        )
+        faults.pending.set(*control.parse_fault(wanted))
     except control.BadRequestError as error:
-        return _page(request, "refused.html", status=400, error=str(error))
+        return _page(request, "refused.html", status=400, error=error)
     return _see(reverse("tab"))
 
 

@@ -1,6 +1,7 @@
 """The listening socket: one thread per connection, nothing logged."""
 
 import socketserver
+import sys
 from typing import Any
 
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
@@ -32,7 +33,13 @@ class Server(ThreadedWSGIServer):
     request_queue_size = 256
 
     def __init__(self, host: str, port: int) -> None:
-        super().__init__((host, port), _RequestHandler, ipv6=":" in host)
+        super().__init__(
+            (host, port),
+            _RequestHandler,
+            ipv6=":" in host,
+            # On Windows it would let two sandboxes share a port, and callers get either.
+            allow_reuse_address=sys.platform != "win32",
+        )
 
     def server_bind(self) -> None:
         # Not HTTPServer's, which asks the resolver for the host's full name: seconds on a laptop

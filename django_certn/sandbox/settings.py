@@ -6,8 +6,6 @@ from typing import Any
 
 from django.conf import settings
 
-from django_certn.sandbox import PREFIX
-
 __all__ = ["SCOPE", "TOKEN_LIFETIME", "configure"]
 
 # Seconds; Certn's documented default (docs.certn.co/api/guides/use-the-api/get-your-access-token).
@@ -18,7 +16,7 @@ SCOPE = "certn"
 
 
 def configure(*, host: str, database: Path) -> None:
-    """Configure Django for a sandbox that listens on ``host`` and keeps its rows in ``database``."""
+    """Configure Django for a sandbox on ``host`` that keeps its rows in ``database``."""
     settings.configure(
         SECRET_KEY=secrets.token_urlsafe(32),
         # The Host header is checked on every request: a page elsewhere that lets its own name
@@ -42,16 +40,13 @@ def configure(*, host: str, database: Path) -> None:
             {
                 "BACKEND": "django.template.backends.django.DjangoTemplates",
                 "DIRS": [Path(__file__).parent / "templates"],
-                "OPTIONS": {
-                    "context_processors": ["django.template.context_processors.request"],
-                    "builtins": [],
-                },
             }
         ],
         DATABASES={"default": _database(database)},
         # Cookies ignore ports. A cookie called `csrftoken` would break the forms of the site that
         # runs on another port of this host, its admin's log-in page first.
-        CSRF_COOKIE_NAME=f"certn_{PREFIX.rstrip('-')}_csrftoken",
+        CSRF_COOKIE_NAME="certn_sandbox_csrftoken",
+        CSRF_COOKIE_AGE=None,
         CSRF_COOKIE_PATH="/partner/",
         CSRF_COOKIE_HTTPONLY=True,
         CSRF_COOKIE_SAMESITE="Strict",
