@@ -1,0 +1,154 @@
+"""The README says what is true: of the code, of the command, and of .ci/run."""
+
+import ast
+import importlib
+import re
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from django_certn.conf import BUILT_IN, Settings, conf
+from django_certn.exceptions import Status
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+DEMO = (
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[sandbox]' "
+    "&& .venv/bin/python example_project/manage.py demo"
+)
+TESTS = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"
+
+
+def section(heading):
+    """What stands under a heading, up to the next one of any level."""
+    parts = re.split(r"^#+ (.+)$", README, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))[heading]
+
+
+def table(text):
+    """The rows of the only table in a text, without its head."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def blocks(language):
+    # A block within a list is indented.
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", README, re.MULTILINE | re.DOTALL)
+    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
+
+
+def code(cell):
+    return cell.strip("`")
+
+
+@pytest.mark.parametrize("command", [DEMO, TESTS], ids=["demo", "tests"])
+def test_each_command_has_a_block_of_its_own(command):
+    assert blocks("sh").count(f"{command}\n") == 1
+
+
+def test_the_first_lines_say_what_it_is_and_how_to_see_it():
+    start = README.splitlines()[:40]
+    assert DEMO in start
+    assert any(line.startswith("A Django app for sites that call") for line in start)
+
+
+def test_ci_runs_both_commands_as_they_stand():
+    patterns = re.findall(
+        r"^step .* try_readme_command \w+ '(.+?)' ", (ROOT / ".ci/run").read_text(), re.MULTILINE
+    )
+    run = [
+        line
+        for pattern in patterns
+        for line in README.splitlines()
+        if re.match(rf"python3 -m venv \.venv && .*{pattern}", line)
+    ]
+    assert run == [DEMO, TESTS]
+
+
+def test_settings():
+    defaults = {code(name): code(default) for name, default, _ in table(section("Settings"))}
+    assert set(defaults) == {name for name in vars(Settings) if name.isupper()}
+    for name, default in defaults.items():
+        value = ast.literal_eval(default)
+        expected = BUILT_IN | value if name == "CERTN_ENVIRONMENTS" else value
+        assert getattr(conf, name) == expected
+
+
+def test_no_other_setting_is_named():
+    named = set(re.findall(r"\bCERTN_[A-Z_]+", README))
+    assert named <= {name for name in vars(Settings) if name.isupper()}
+
+
+def test_environments():
+    listed = {
+        code(slug): re.search("`(.+?)`", host)[1] for slug, host in table(section("Environments"))
+    }
+    assert listed == {slug: entry["base_url"] for slug, entry in BUILT_IN.items()}
+
+
+def test_statuses():
+    rows = table(section("What a status says"))
+    assert {code(row[0]) for row in rows} == set(Status.values)
+
+
+def test_exit_codes(capsys):
+    with pytest.raises(SystemExit):
+        call_command("certn_check", "--help")
+    printed = re.split(r"^  (\d)  ", capsys.readouterr().out, flags=re.MULTILINE)
+    from_help = {
+        code: statuses_in(text) for code, text in zip(printed[1::2], printed[2::2], strict=True)
+    }
+    listed = {code: statuses_in(text) for code, text in table(section("Does the key work?"))}
+    assert listed == from_help
+
+
+def statuses_in(text):
+    return {status for status in Status.values if re.search(rf"\b{status}\b", text)}
+
+
+@pytest.mark.django_db
+def test_documented_calls_of_the_command_are_understood():
+    for line in re.findall(r"^python manage\.py certn_check *(.*?)(?:#.*)?$", README, re.MULTILINE):
+        with pytest.raises(CommandError) as raised:
+            call_command("certn_check", *line.split(), stdout=StringIO(), stderr=StringIO())
+        # Nothing is stored here. A call that is wrong would get another answer.
+        assert re.search(
+            "no active Certn credential|No Certn credential is named", str(raised.value)
+        )
+        assert raised.value.returncode == 2
+
+
+def test_magic_client_ids():
+    from django_certn.sandbox.faults import MAGIC_IDS
+
+    rows = table(section("A Certn on your laptop"))
+    assert {code(row[0]) for row in rows} == set(MAGIC_IDS)
+
+
+@pytest.mark.parametrize("snippet", blocks("python"))
+def test_snippets_compile_and_import_what_is_there(snippet):
+    for node in ast.walk(ast.parse(snippet)):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("django_certn"):
+            module = importlib.import_module(node.module)
+            for name in node.names:
+                assert name.name in module.__all__
+
+
+def test_links_lead_somewhere():
+    anchors = {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        if target.startswith("#"):
+            assert target[1:] in anchors
+        elif not target.startswith("https://"):
+            assert (ROOT / target).exists(), target
+
+
+def test_places_to_look_at_exist():
+    for path in re.findall(r"`((?:django_certn|tests|example_project|\.ci)/[^`]*)`", README):
+        assert (ROOT / path).exists(), path
