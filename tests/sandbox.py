@@ -20,8 +20,9 @@ class RunningSandbox:
     proxy, can still ask.
     """
 
-    def __init__(self, process: subprocess.Popen[str], url: str, errors: Any) -> None:
+    def __init__(self, process: subprocess.Popen[str], printed: str, url: str, errors: Any) -> None:
         self.process = process
+        self.printed = printed
         self.url = url
         self.port = int(url.rpartition(":")[2])
         self._errors = errors
@@ -51,7 +52,7 @@ class RunningSandbox:
             said = errors.read()
             errors.close()
             raise RuntimeError(f"The sandbox did not start: {printed}{said}")
-        return cls(process, found[1], errors)
+        return cls(process, printed, found[1], errors)
 
     def close(self) -> None:
         """End it, and wait until it has."""

@@ -1,7 +1,6 @@
 """What Certn has: ``/token/`` and ``/api/v1/users/``, served by django-oauth-toolkit."""
 
 import base64
-import binascii
 import hashlib
 import json
 from http import HTTPStatus
@@ -47,7 +46,11 @@ def token(request: HttpRequest) -> HttpResponse:
     """Exchange a key for a token."""
     if request.method != "POST":
         return _as_response(_issue(request))
-    client_id, secret = _credentials(request)
+    credentials = _credentials(request)
+    if credentials is None:
+        # The toolkit would say the same, but for characters outside of ASCII, which crash it.
+        return faults.refused_key()
+    client_id, secret = credentials
     name_client(request, client_id if keys.is_known(client_id) else None)
     fault = faults.pending.take(faults.TOKEN_PATH)
     counted = fault is not None
@@ -95,13 +98,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     )
 
 
-def _credentials(request: HttpRequest) -> tuple[str, str]:
+def _credentials(request: HttpRequest) -> tuple[str, str] | None:
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "basic":
         try:
             decoded = base64.b64decode(encoded).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            return "", ""
+        except ValueError:
+            return None
         client_id, _, secret = decoded.partition(":")
         return unquote_plus(client_id), unquote_plus(secret)
     return request.POST.get("client_id", ""), request.POST.get("client_secret", "")

@@ -59,7 +59,7 @@ def key(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         return JsonResponse({"client_id": keys.current_client_id()})
     try:
-        revoke = _whether_to_revoke(_read(request, {"revoke_tokens"}))
+        revoke = _whether_to_revoke(_read(request))
     except BadRequestError as error:
         return _refused(error)
     return JsonResponse(keys.refresh(revoke_tokens=revoke)._asdict())
@@ -76,7 +76,7 @@ def fault_list(request: HttpRequest) -> HttpResponse:
     """
     if request.method == "PUT":
         try:
-            _set_faults(_read(request, {"faults", "fault", "count", "path"}))
+            _set_faults(_read(request))
         except BadRequestError as error:
             return _refused(error)
     return JsonResponse({"faults": faults.pending.as_list()})
@@ -93,6 +93,7 @@ def request_list(request: HttpRequest) -> HttpResponse:
 
 
 def _whether_to_revoke(wanted: dict[str, Any]) -> bool:
+    _refuse_others(wanted, "revoke_tokens")
     revoke = wanted.get("revoke_tokens", False)
     if not isinstance(revoke, bool):
         raise BadRequestError("revoke_tokens is true or false.")
@@ -103,8 +104,7 @@ def _set_faults(wanted: dict[str, Any]) -> None:
     if "faults" not in wanted:
         faults.pending.set(*parse_fault(wanted))
         return
-    if len(wanted) > 1:
-        raise BadRequestError("Beside faults, nothing else is taken.")
+    _refuse_others(wanted, "faults")
     if not isinstance(wanted["faults"], list):
         raise BadRequestError("faults is a list.")
     faults.pending.replace([parse_fault(item) for item in wanted["faults"]])
@@ -114,11 +114,10 @@ def parse_fault(wanted: Any) -> tuple[faults.Fault, str, int]:
     """Return the fault, path and count that a JSON object asks for."""
     if not isinstance(wanted, dict):
         raise BadRequestError("A fault is an object with fault, count and path.")
-    name, count, path = (
-        wanted.get("fault"),
-        wanted.get("count", 1),
-        wanted.get("path", faults.TOKEN_PATH),
-    )
+    _refuse_others(wanted, "fault", "count", "path")
+    name = wanted.get("fault")
+    count = wanted.get("count", 1)
+    path = wanted.get("path", faults.TOKEN_PATH)
     fault = faults.FAULTS.get(name) if isinstance(name, str) else None
     if fault is None:
         raise BadRequestError(f"fault is one of: {', '.join(faults.FAULTS)}.")
@@ -129,7 +128,7 @@ def parse_fault(wanted: Any) -> tuple[faults.Fault, str, int]:
     return fault, path, count
 
 
-def _read(request: HttpRequest, members: set[str]) -> dict[str, Any]:
+def _read(request: HttpRequest) -> dict[str, Any]:
     if not request.body:
         return {}
     try:
@@ -138,11 +137,12 @@ def _read(request: HttpRequest, members: set[str]) -> dict[str, Any]:
         raise BadRequestError("The body is not JSON.") from None
     if not isinstance(content, dict):
         raise BadRequestError("The body is a JSON object.")
-    if unknown := sorted(content.keys() - members):
-        raise BadRequestError(
-            f"Unknown: {', '.join(unknown)}. Known: {', '.join(sorted(members))}."
-        )
     return content
+
+
+def _refuse_others(wanted: dict[str, Any], *known: str) -> None:
+    if unknown := sorted(wanted.keys() - set(known)):
+        raise BadRequestError(f"Unknown: {', '.join(unknown)}. Known: {', '.join(known)}.")
 
 
 def _refused(error: BadRequestError) -> HttpResponse:

@@ -32,6 +32,7 @@ __all__ = [
     "first_tokens",
     "name_of",
     "pending",
+    "refused_key",
     "start",
     "token_lifetime",
     "unauthenticated",
@@ -72,13 +73,13 @@ class Fault:
         return PREFIX + self.name
 
 
-def _rejected(path: str) -> HttpResponse:
-    if path == TOKEN_PATH:
-        # Word for word what django-oauth-toolkit answers to a wrong secret.
-        response = JsonResponse({"error": "invalid_client"}, status=401)
-        response["WWW-Authenticate"] = 'Bearer error="invalid_client"'
-        return response
-    return unauthenticated('Bearer error="invalid_token"')
+def refused_key() -> HttpResponse:
+    """Return what django-oauth-toolkit answers to a wrong key."""
+    return JsonResponse(
+        {"error": "invalid_client"},
+        status=401,
+        headers={"WWW-Authenticate": 'Bearer error="invalid_client"'},
+    )
 
 
 def unauthenticated(challenge: str) -> HttpResponse:
@@ -92,6 +93,10 @@ def unauthenticated(challenge: str) -> HttpResponse:
         status=401,
         headers={"WWW-Authenticate": challenge},
     )
+
+
+def _rejected(path: str) -> HttpResponse:
+    return refused_key() if path == TOKEN_PATH else unauthenticated('Bearer error="invalid_token"')
 
 
 def _rate_limited(_path: str) -> HttpResponse:

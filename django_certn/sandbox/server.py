@@ -12,6 +12,9 @@ __all__ = ["Server"]
 
 
 class _RequestHandler(WSGIRequestHandler):
+    # What cannot be read as HTTP is answered as HTTP 0.9 otherwise, which has no headers.
+    default_request_version = "HTTP/1.0"
+
     def log_message(self, *args: Any) -> None:
         """Print nothing: a request line may hold what somebody pasted into the wrong place."""
 
