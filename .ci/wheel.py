@@ -46,4 +46,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "--installed":
         check_installed()
     else:
-        sys.exit("\n".join(check_files(sys.argv[1])))
+        sys.exit("\n".join(check_files(sys.argv[1])) or None)
