@@ -27,15 +27,19 @@ TRY_AGAIN = {Status.UNREACHABLE, Status.RATE_LIMITED}
 EXIT_CODES = """\
 exit codes:
   0  every credential is ok
-  1  a verdict against one: rejected, undecryptable, misconfigured, retired or bad_response
-  2  wrong call, unknown name (then nothing is exchanged), nothing to check, table not migrated
-  3  no verdict, try again: unreachable, rate_limited, database out of reach, unexpected error
+  1  a verdict against one: rejected, undecryptable, misconfigured, retired or
+     bad_response
+  2  wrong call, unknown name (then nothing is exchanged), nothing to check,
+     table not migrated
+  3  no verdict, try again: unreachable, rate_limited, database out of reach,
+     an error of the check itself
   1 wins over 3.
 
-With --format json, stdout is one document whatever the exit code:
+With --format json, stdout is one document, whatever the exit code:
   {"version": 1, "results": [...], "error": null}
-Where the check itself fails, error is {"code": ..., "message": ...} with one of the codes
-wrong_call, unknown_name, nothing_to_check, not_migrated, database_unreachable, unexpected.
+Where the check itself fails, error is {"code": ..., "message": ...}; the codes
+are wrong_call, unknown_name, nothing_to_check, not_migrated,
+database_unreachable and unexpected.
 """
 
 
@@ -76,8 +80,8 @@ class Problem(Exception):  # noqa: N818 - it ends the check, and is told rather 
 
 class Command(BaseCommand):
     help = (
-        "Exchanges the stored keys for tokens, live and whatever is cached, and says whether each "
-        "of them works. The outcome is recorded on the credential."
+        "Exchanges each stored key for a token, live and whatever is cached, and says\n"
+        "whether the key works. The outcome is recorded on the credential."
     )
     # A check that fails would leave stdout without its document, and the exit code would be 1.
     requires_system_checks = []  # noqa: RUF012 - as Django declares it

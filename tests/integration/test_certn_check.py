@@ -1,0 +1,237 @@
+"""`manage.py certn_check` as a script calls it: a shell, a site of its own, the sandbox."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests import sandbox as stand_in
+from tests.services import free_port
+
+FIRST_KEY = "dGVzdHMtb25seS1mYWtlLWVuY3J5cHRpb24ta2V5ISE="
+OTHER_KEY = "YW5vdGhlci1mYWtlLWVuY3J5cHRpb24ta2V5LTEyMyE="
+
+SETTINGS = """
+import os
+
+SECRET_KEY = "fake"
+FIELD_ENCRYPTION_KEY = os.environ.get("SITE_ENCRYPTION_KEY", "{key}")
+INSTALLED_APPS = ["django_certn"]
+USE_TZ = True
+DATABASES = {{
+    "default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "{folder}/site.sqlite3"}},
+    "empty": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "{folder}/empty.sqlite3"}},
+    "missing": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "{folder}/no/such/db.sqlite3"}},
+    "postgresql": {{
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": "127.0.0.1",
+        "PORT": "{closed_port}",
+        "NAME": "nobody-there",
+    }},
+}}
+CACHES = {{
+    "default": {{
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": "{folder}/cache",
+    }}
+}}
+CERTN_ENVIRONMENTS = {{
+    "local": {{"label": "Sandbox", "base_url": "{sandbox}"}},
+    "nobody": {{"label": "Nobody there", "base_url": "http://127.0.0.1:{closed_port}"}},
+}}
+"""
+
+SEED = """
+from django_certn.models import CertnCredential
+
+add = CertnCredential.objects.create
+add(name="good", environment="local", client_id="{client_id}", client_secret="{secret}")
+for name in ("rejected", "rate-limited", "unavailable", "retired", "not-json", "redirect", "slow"):
+    add(
+        name=name,
+        environment="local",
+        client_id="sandbox-" + name,
+        client_secret="sandbox-any",
+        is_active=False,
+    )
+for name in ("nobody", "gone"):
+    add(name=name, environment=name, client_id="x", client_secret="sandbox-any", is_active=False)
+"""
+
+
+class Site:
+    """A small site in a folder of its own, that is only ever called from the shell."""
+
+    def __init__(self, folder, sandbox_url):
+        self.folder = folder
+        content = SETTINGS.format(
+            key=FIRST_KEY, folder=folder, sandbox=sandbox_url, closed_port=free_port()
+        )
+        (folder / "site_settings.py").write_text(content)
+
+    def manage(self, *args, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "django", *args],
+            env=stand_in.environment(DJANGO_SETTINGS_MODULE="site_settings", **environment),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def done(self, *args):
+        process = self.manage(*args)
+        assert process.returncode == 0, process.stderr
+        return process.stdout
+
+    def check(self, *args, **environment):
+        """Return the exit code and the document, the whole of stdout."""
+        process = self.manage("certn_check", "--format", "json", *args, **environment)
+        document = json.loads(process.stdout)
+        assert list(document) == ["version", "results", "error"]
+        assert "Traceback" not in process.stderr
+        assert bool(process.stderr) == bool(process.returncode)
+        return process.returncode, document
+
+
+@pytest.fixture(scope="module")
+def running(running_sandbox):
+    running_sandbox.reset()
+    return running_sandbox
+
+
+@pytest.fixture(scope="module")
+def key(running):
+    return running.refresh_keys()
+
+
+@pytest.fixture(scope="module")
+def site(running, key, tmp_path_factory):
+    site = Site(tmp_path_factory.mktemp("site"), running.url)
+    site.done("migrate", "--verbosity", "0")
+    client_id, secret = key
+    site.done("shell", "--verbosity", "0", "-c", SEED.format(client_id=client_id, secret=secret))
+    return site
+
+
+@pytest.mark.parametrize(
+    ("arguments", "returncode", "status"),
+    [
+        (["good"], 0, "ok"),
+        (["rejected"], 1, "rejected"),
+        (["retired"], 1, "retired"),
+        (["not-json"], 1, "bad_response"),
+        (["redirect"], 1, "bad_response"),
+        (["gone"], 1, "misconfigured"),
+        (["rate-limited"], 3, "rate_limited"),
+        (["unavailable"], 3, "unreachable"),
+        (["nobody"], 3, "unreachable"),
+        (["slow", "--timeout", "0.5"], 3, "unreachable"),
+    ],
+)
+def test_each_status(site, arguments, returncode, status):
+    code, document = site.check(*arguments)
+    (result,) = document["results"]
+    assert (code, result["name"], result["status"]) == (returncode, arguments[0], status)
+    assert document["error"] is None
+
+
+def test_another_encryption_key(site, running):
+    before = len(running.requests())
+    code, document = site.check("good", SITE_ENCRYPTION_KEY=OTHER_KEY)
+    assert (code, document["results"][0]["status"]) == (1, "undecryptable")
+    assert len(running.requests()) == before
+
+    code, document = site.check("good")
+    assert (code, document["results"][0]["status"]) == (0, "ok")
+
+
+def test_a_verdict_wins_over_none(site):
+    code, document = site.check("unavailable", "rejected", "good")
+    assert code == 1
+    statuses = [(result["name"], result["status"]) for result in document["results"]]
+    assert statuses == [("good", "ok"), ("rejected", "rejected"), ("unavailable", "unreachable")]
+
+
+def test_without_a_name_the_active_ones(site):
+    code, document = site.check()
+    assert (code, [result["name"] for result in document["results"]]) == (0, ["good"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "returncode", "error"),
+    [
+        (["good", "unknown"], 2, "unknown_name"),
+        (["--environment", "demo"], 2, "nothing_to_check"),
+        (["--database", "empty"], 2, "not_migrated"),
+        (["--database", "missing"], 3, "database_unreachable"),
+        (["--database", "postgresql"], 3, "database_unreachable"),
+    ],
+)
+def test_nothing_is_exchanged(site, running, arguments, returncode, error):
+    if "postgresql" in arguments:
+        pytest.importorskip("psycopg")
+    before = len(running.requests())
+    code, document = site.check(*arguments)
+    assert (code, document["results"], document["error"]["code"]) == (returncode, [], error)
+    assert len(running.requests()) == before
+
+
+def test_a_wrong_call(site):
+    process = site.manage("certn_check", "--environment", "nowhere", "--format", "json")
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert "choose from" in process.stderr
+
+
+def test_a_cached_token_never_satisfies(site, running):
+    script = "from django_certn.tokens import get_token; get_token('good')"
+    site.done("shell", "--verbosity", "0", "-c", script)
+    before = running.count()
+    site.done("shell", "--verbosity", "0", "-c", script)
+    assert running.count() == before  # it is in the cache that the processes share
+    for number in (1, 2):
+        assert site.check("good")[0] == 0
+        assert running.count() == before + number
+
+
+def test_probe(site, key):
+    code, document = site.check("good", "rejected", "--probe")
+    assert code == 1
+    good, rejected = document["results"]
+    assert good["probe"] == {"http_status": 200, "count": 3}
+    assert rejected["probe"] is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "returncode", "http_status"),
+    [("rejected", 1, 401), ("rate-limited", 3, 429), ("unavailable", 3, 503), ("retired", 1, 410)],
+)
+def test_a_probe_that_fails(site, running, fault, returncode, http_status):
+    running.fault(fault, path="/api/v1/users/")
+    code, document = site.check("good", "--probe")
+    assert code == returncode
+    assert document["results"][0]["probe"] == {"http_status": http_status, "count": None}
+
+
+def test_text_is_the_result_and_stderr_the_trouble(site, key):
+    process = site.manage("certn_check", "good", "rejected")
+    assert process.returncode == 1
+    good, rejected, hint = process.stdout.splitlines()
+    assert good == "good (local): ok. The key works: Sandbox issued a token."
+    assert rejected == (
+        "rejected (local): rejected. Sandbox refuses this key (HTTP 401, invalid_client)."
+    )
+    assert "refresh keys" in hint
+    log_line, error = process.stderr.splitlines()
+    assert log_line.startswith("Exchange for 'rejected' (local): rejected in ")
+    assert error == "CommandError: 1 of 2 not ok: rejected (rejected)."
+
+
+def test_no_secret_anywhere(site, key):
+    for arguments in (["-v", "3", "--traceback"], ["--format", "json"]):
+        process = site.manage("certn_check", "good", "rejected", "--probe", *arguments)
+        assert key[1] not in process.stdout + process.stderr
+        assert "sandbox-any" not in process.stdout + process.stderr

@@ -1,0 +1,471 @@
+import io
+import json
+import os
+
+import pytest
+from django.core.management import CommandError, call_command, load_command_class
+from django.db import OperationalError, connection
+from django.utils import translation
+
+from django_certn import verification
+from django_certn.management.commands import certn_check
+from django_certn.models import CertnCredential
+from django_certn.tokens import get_token
+
+pytestmark = pytest.mark.django_db
+
+ANOTHER_KEY = "YW5vdGhlci1mYWtlLWVuY3J5cHRpb24ta2V5LTEyMyE="
+USERS = "/api/v1/users/"
+
+
+@pytest.fixture
+def make(make_credential, endpoint):
+    """Store a credential for an endpoint that answers well unless told otherwise."""
+
+    def make(name="default", **fields):
+        return make_credential(name, **{"environment": "scripted"} | fields)
+
+    return make
+
+
+class Outcome:
+    def __init__(self, *args, **options):
+        stdout = io.StringIO()
+        self.returncode, self.message = 0, ""
+        try:
+            call_command("certn_check", *args, stdout=stdout, **options)
+        except CommandError as error:
+            self.returncode, self.message = error.returncode, str(error)
+        self.stdout = stdout.getvalue()
+
+    @property
+    def json(self):
+        document = json.loads(self.stdout)
+        assert list(document) == ["version", "results", "error"]
+        assert document["version"] == 1
+        return document
+
+    @property
+    def statuses(self):
+        return {result["name"]: result["status"] for result in self.json["results"]}
+
+    @property
+    def error_code(self):
+        assert self.json["error"]["message"] == self.message
+        return self.json["error"]["code"]
+
+
+def check(*args, **options):
+    return Outcome(*args, **options)
+
+
+def check_json(*args, **options):
+    return Outcome(*args, format="json", **options)
+
+
+class TestExitCode:
+    def test_0_all_well(self, make):
+        make("acme")
+        make("beta")
+        outcome = check_json()
+        assert outcome.returncode == 0
+        assert outcome.statuses == {"acme": "ok", "beta": "ok"}
+        assert outcome.json["error"] is None
+
+    @pytest.mark.parametrize(
+        ("answer", "status", "returncode"),
+        [
+            ((401, {"error": "invalid_client"}), "rejected", 1),
+            ((410,), "retired", 1),
+            ((200, "<h1>Welcome</h1>"), "bad_response", 1),
+            ((429,), "rate_limited", 3),
+            ((503,), "unreachable", 3),
+        ],
+    )
+    def test_of_an_answer(self, make, endpoint, answer, status, returncode):
+        make()
+        endpoint.answer(*answer)
+        outcome = check_json()
+        assert outcome.returncode == returncode
+        assert outcome.statuses == {"default": status}
+        assert outcome.json["error"] is None
+        assert outcome.message == f"1 of 1 not ok: default ({status})."
+
+    def test_1_undecryptable_and_nothing_is_sent(self, make, endpoint, settings):
+        make()
+        settings.FIELD_ENCRYPTION_KEY = ANOTHER_KEY
+        outcome = check_json()
+        assert outcome.returncode == 1
+        assert outcome.statuses == {"default": "undecryptable"}
+        assert endpoint.hits == 0
+
+    def test_1_misconfigured(self, make):
+        make(environment="gone")
+        outcome = check_json()
+        assert outcome.returncode == 1
+        assert outcome.statuses == {"default": "misconfigured"}
+
+    def test_1_wins_over_3(self, make, endpoint):
+        for name in ("acme", "beta", "gamma"):
+            make(name)
+        endpoint.answer(503, times=1)
+        endpoint.answer(401, {"error": "invalid_client"}, times=1)
+        outcome = check_json()
+        assert outcome.returncode == 1
+        assert outcome.statuses == {"acme": "unreachable", "beta": "rejected", "gamma": "ok"}
+
+    def test_2_an_unknown_name_and_nothing_is_exchanged(self, make, endpoint):
+        make("acme")
+        outcome = check_json("acme", "zeta", "Acme")
+        assert outcome.returncode == 2
+        assert outcome.error_code == "unknown_name"
+        assert "'Acme', 'zeta'" in outcome.message
+        assert outcome.json["results"] == []
+        assert endpoint.hits == 0
+
+    def test_2_nothing_to_check(self):
+        outcome = check_json()
+        assert outcome.returncode == 2
+        assert outcome.error_code == "nothing_to_check"
+
+    def test_2_only_inactive_ones(self, make, endpoint):
+        make(is_active=False)
+        assert check_json().error_code == "nothing_to_check"
+        assert endpoint.hits == 0
+
+    def test_2_without_the_table(self, make, endpoint, monkeypatch):
+        make()
+        monkeypatch.setattr(connection.introspection, "table_names", lambda cursor: [])
+        outcome = check_json()
+        assert outcome.returncode == 2
+        assert outcome.error_code == "not_migrated"
+        assert "run migrate first" in outcome.message
+        assert endpoint.hits == 0
+
+    def test_2_without_a_column(self, make, monkeypatch):
+        make()
+        describe = connection.introspection.get_table_description
+        monkeypatch.setattr(
+            connection.introspection,
+            "get_table_description",
+            lambda cursor, table: describe(cursor, table)[:-1],
+        )
+        assert check_json().error_code == "not_migrated"
+
+    @pytest.mark.parametrize("options", [{"timeout": -1}, {"database": "nowhere"}])
+    def test_2_a_wrong_call_from_python(self, make, options):
+        make()
+        outcome = check_json(**options)
+        assert outcome.returncode == 2
+        assert outcome.error_code == "wrong_call"
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--environment", "nowhere"], "choose from"),
+            (["--database", "nowhere"], "choose from"),
+            (["--format", "xml"], "choose from"),
+            (["--timeout", "0"], "above 0"),
+            (["--timeout", "soon"], "above 0"),
+            (["--timeout", "inf"], "above 0"),
+            (["--client-secret", "fake"], "unrecognized"),
+        ],
+    )
+    def test_2_a_wrong_command_line(self, capsys, arguments, words):
+        command = load_command_class("django_certn", "certn_check")
+        with pytest.raises(SystemExit) as caught:
+            command.run_from_argv(["manage.py", "certn_check", *arguments])
+        assert caught.value.code == 2
+        assert words in capsys.readouterr().err
+
+    def test_2_deleted_since_it_was_selected(self, make, monkeypatch):
+        make("acme")
+        make("beta")
+        monkeypatch.setattr(certn_check, "select", lambda *args: ["acme", "gone"])
+        outcome = check_json()
+        assert outcome.returncode == 2
+        assert outcome.error_code == "unknown_name"
+        assert outcome.statuses == {"acme": "ok"}
+
+    def test_3_the_database_is_out_of_reach(self, make, monkeypatch):
+        def is_migrated(using):
+            raise OperationalError("fake: no route\nmore of it")
+
+        monkeypatch.setattr(certn_check, "is_migrated", is_migrated)
+        outcome = check_json()
+        assert outcome.returncode == 3
+        assert outcome.error_code == "database_unreachable"
+        assert outcome.message == "The database cannot be used now: fake: no route"
+
+    @pytest.mark.parametrize(("answer", "returncode"), [(200, 3), (503, 3), (401, 1)])
+    def test_what_was_found_out_before_that_counts(
+        self, make, endpoint, monkeypatch, answer, returncode
+    ):
+        make("acme")
+        make("beta")
+        endpoint.answer(answer)
+        record = verification.record
+
+        def fail(row, outcome):
+            if row.name == "beta":
+                raise OperationalError("fake: gone away")
+            return record(row, outcome)
+
+        monkeypatch.setattr(verification, "record", fail)
+        outcome = check_json()
+        assert outcome.returncode == returncode
+        assert outcome.error_code == "database_unreachable"
+        assert list(outcome.statuses) == ["acme"]
+
+    @pytest.mark.parametrize("form", ["json", "text"])
+    def test_3_an_error_that_nobody_foresaw(self, make, monkeypatch, form):
+        def select(*args):
+            raise ZeroDivisionError("fake-secret-in-a-message")
+
+        make()
+        monkeypatch.setattr(certn_check, "select", select)
+        outcome = check(format=form)
+        assert outcome.returncode == 3
+        assert outcome.message == "ZeroDivisionError; --traceback shows where it comes from."
+        assert "fake-secret" not in outcome.stdout
+        if form == "json":
+            assert outcome.error_code == "unexpected"
+
+    def test_the_cause_is_there_for_traceback(self, make, monkeypatch):
+        make()
+        monkeypatch.setattr(certn_check, "select", lambda *args: 1 / 0)
+        with pytest.raises(CommandError) as caught:
+            call_command("certn_check")
+        assert isinstance(caught.value.__cause__.__cause__, ZeroDivisionError)
+
+
+class TestSelection:
+    def test_all_that_are_active_by_name(self, make):
+        for name in ("beta", "acme", "Zeta"):
+            make(name)
+        make("off", is_active=False)
+        assert list(check_json().statuses) == ["Zeta", "acme", "beta"]
+
+    def test_names(self, make):
+        for name in ("acme", "beta", "gamma"):
+            make(name)
+        assert list(check_json("gamma", "acme").statuses) == ["acme", "gamma"]
+
+    def test_an_inactive_one_by_name(self, make):
+        make("off", is_active=False)
+        assert check_json("off").statuses == {"off": "ok"}
+
+    def test_duplicates_collapse(self, make, endpoint):
+        make("acme")
+        assert list(check_json("acme", "acme").statuses) == ["acme"]
+        assert endpoint.hits == 1
+
+    def test_an_environment(self, make):
+        make("acme")
+        make("beta", environment="demo")
+        assert list(check_json(environment="scripted").statuses) == ["acme"]
+
+    def test_an_environment_without_any(self, make, endpoint):
+        make("acme")
+        outcome = check_json(environment="demo")
+        assert outcome.error_code == "nothing_to_check"
+        assert "'demo'" in outcome.message
+        assert endpoint.hits == 0
+
+    def test_a_name_of_another_environment_is_unknown_there(self, make, endpoint):
+        make("acme")
+        outcome = check_json("acme", environment="demo")
+        assert outcome.returncode == 2
+        assert outcome.error_code == "unknown_name"
+        assert endpoint.hits == 0
+
+    @pytest.mark.django_db(databases=["default", "other"])
+    def test_a_database(self, make, endpoint):
+        make("acme")
+        CertnCredential.objects.using("other").create(
+            name="beta", environment="scripted", client_id="fake-id", client_secret="fake-secret"
+        )
+        assert check_json(database="other").statuses == {"beta": "ok"}
+        assert CertnCredential.objects.using("other").get().verified_status == "ok"
+        assert CertnCredential.objects.using("default").get().verified_status == ""
+
+
+class TestExchange:
+    def test_is_live_whatever_is_cached(self, make, endpoint):
+        make()
+        get_token()
+        assert check().returncode == check().returncode == 0
+        assert endpoint.count() == 3
+
+    def test_is_recorded(self, make, endpoint):
+        credential = make()
+        endpoint.answer(401, {"error": "invalid_client"})
+        check()
+        credential.refresh_from_db()
+        assert credential.verified_status == "rejected"
+
+    def test_has_the_time_that_it_is_given(self, make, endpoint):
+        make()
+        endpoint.answer(delay=5)
+        (result,) = check_json(timeout=0.2).json["results"]
+        assert result["error_code"] == "timeout"
+        assert result["latency"] < 1.2
+
+
+class TestProbe:
+    def test_tells_the_number_of_users_and_nothing_of_them(self, make, local):
+        client_id, secret = local.refresh_keys()
+        make(environment="local", client_id=client_id, client_secret=secret)
+        outcome = check_json(probe=True)
+        assert outcome.returncode == 0
+        assert outcome.json["results"][0]["probe"] == {"http_status": 200, "count": 3}
+        assert "example.com" not in outcome.stdout
+
+    def test_is_made_with_the_new_token(self, make, endpoint):
+        make()
+        get_token()
+        check(probe=True)
+        assert endpoint.requests[-1].headers["Authorization"] == "Bearer fake-token-2"
+
+    def test_is_not_made_unasked(self, make, endpoint):
+        make()
+        assert "probe" not in check_json().json["results"][0]
+        assert endpoint.count(USERS, "GET") == 0
+
+    def test_is_not_made_without_a_token(self, make, endpoint):
+        make()
+        endpoint.answer(401, {"error": "invalid_client"})
+        assert check_json(probe=True).json["results"][0]["probe"] is None
+        assert endpoint.count(USERS, "GET") == 0
+
+    @pytest.mark.parametrize(
+        ("answer", "status", "returncode"),
+        [
+            ((401,), "rejected", 1),
+            ((403,), "bad_response", 1),
+            ((404,), "bad_response", 1),
+            ((410,), "retired", 1),
+            ((429,), "rate_limited", 3),
+            ((500,), "unreachable", 3),
+        ],
+    )
+    def test_fails(self, make, endpoint, answer, status, returncode):
+        credential = make()
+        endpoint.answer(*answer, path=USERS)
+        outcome = check_json(probe=True)
+        assert outcome.returncode == returncode
+        (result,) = outcome.json["results"]
+        assert result["status"] == "ok"
+        assert result["probe"] == {"http_status": answer[0], "count": None}
+        assert outcome.message == f"1 of 1 not ok: default (probe: {status})."
+        credential.refresh_from_db()
+        assert credential.verified_status == "ok"
+
+    def test_takes_no_longer_than_it_may(self, make, endpoint):
+        make()
+        endpoint.answer(delay=5, path=USERS)
+        outcome = check_json(probe=True, timeout=0.3)
+        assert outcome.returncode == 3
+        assert outcome.json["results"][0]["probe"] == {"http_status": None, "count": None}
+
+
+class TestText:
+    def test_a_line_for_each(self, make):
+        make("acme")
+        make("beta")
+        outcome = check()
+        assert outcome.stdout == (
+            "acme (scripted): ok. The key works: Scripted issued a token.\n"
+            "beta (scripted): ok. The key works: Scripted issued a token.\n"
+        )
+
+    def test_what_to_do_next(self, make, endpoint):
+        make()
+        endpoint.answer(401, {"error": "invalid_client"})
+        line, hint = check().stdout.splitlines()
+        assert line == (
+            "default (scripted): rejected. Scripted refuses this key (HTTP 401, invalid_client)."
+        )
+        assert "refresh keys" in hint
+
+    def test_failures_only(self, make, endpoint):
+        make("acme")
+        make("beta")
+        endpoint.answer(503, times=1)
+        outcome = check(verbosity=0)
+        assert "acme (scripted): unreachable." in outcome.stdout
+        assert "beta" not in outcome.stdout
+
+    def test_endpoint_and_lifetime(self, make, endpoint):
+        make()
+        assert f"{endpoint.url}/token/" not in check(verbosity=1).stdout
+        outcome = check(verbosity=2)
+        assert f"    POST {endpoint.url}/token/: " in outcome.stdout
+        assert "    The token lives 36000 s.\n" in outcome.stdout
+
+    def test_endpoint_of_what_was_not_sent(self, make):
+        make(environment="gone")
+        assert "POST" not in check(verbosity=2).stdout
+
+    @pytest.mark.parametrize(
+        ("answer", "line"),
+        [
+            ((200, {"count": 7}), "ok (HTTP 200, 7 users)"),
+            ((200, {"count": None}), "ok (HTTP 200)"),
+            ((401,), "rejected (HTTP 401)"),
+        ],
+    )
+    def test_probe(self, make, endpoint, answer, line):
+        make()
+        endpoint.answer(*answer, path=USERS)
+        assert f"    GET {USERS}: {line}\n" in check(probe=True).stdout
+
+    def test_probe_without_an_answer(self, make, endpoint):
+        make()
+        endpoint.raw(lambda connection: None, path=USERS)
+        assert f"    GET {USERS}: unreachable (no answer)\n" in check(probe=True).stdout
+
+    def test_colours_are_for_the_word(self, make):
+        make()
+        assert "\x1b[32;1mok\x1b[0m." in check(force_color=True).stdout
+
+    def test_nothing_on_stdout_when_there_is_no_result(self):
+        assert check("unknown").stdout == ""
+
+
+class TestJson:
+    def test_is_in_english(self, make, settings):
+        make(environment="gone")
+        with translation.override("de"):
+            (result,) = check_json().json["results"]
+        assert result["detail"] == (
+            "The environment “gone” is not in the settings; nothing was sent."
+        )
+
+    def test_holds_no_secret(self, make, endpoint):
+        credential = make()
+        outcome = check_json(probe=True, verbosity=3)
+        assert credential.client_secret not in outcome.stdout
+        assert "fake-token" not in outcome.stdout
+
+    def test_is_the_same_at_each_verbosity(self, make):
+        make()
+        assert check_json(verbosity=0).json["results"][0]["status"] == "ok"
+
+
+def test_help_states_the_exit_codes(capsys, monkeypatch):
+    monkeypatch.setitem(os.environ, "COLUMNS", "80")
+    command = load_command_class("django_certn", "certn_check")
+    command.print_help("manage.py", "certn_check")
+    printed = capsys.readouterr().out
+    for line in certn_check.EXIT_CODES.splitlines():
+        assert line in printed
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_no_secret_can_be_given(capsys):
+    command = load_command_class("django_certn", "certn_check")
+    parser = command.create_parser("manage.py", "certn_check")
+    own = {action.dest for action in parser._actions}
+    assert {"names", "environment", "probe", "format", "database", "timeout"} <= own
+    assert not any("secret" in option or "key" in option for option in own)
