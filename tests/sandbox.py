@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,10 +41,13 @@ class RunningSandbox:
         )
         assert process.stdout is not None
         printed = ""
+        too_late = threading.Timer(60, process.kill)
+        too_late.start()
         for line in process.stdout:
             printed += line
             if line.startswith("Ready."):
                 break
+        too_late.cancel()
         found = re.search(r'"base_url": "(http://[^"]+)"', printed)
         if found is None:
             process.wait(5)

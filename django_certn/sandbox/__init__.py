@@ -9,7 +9,8 @@ Where things are:
 * ``command`` reads the command line, ``server`` listens, ``database`` keeps keys and tokens
 * ``api`` is what Certn has: the token endpoint and the list of users
 * ``partner`` is the Partner tab, a page for people; ``control`` is the same for scripts
-* ``faults`` is how it misbehaves on request, ``journal`` is what it was asked
+* ``faults`` is how it misbehaves on request, ``counters`` how often
+* ``journal`` is what it was asked
 """
 
 __all__ = ["BANNER", "HEADER", "PREFIX"]

@@ -3,8 +3,8 @@
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import unquote_plus
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -17,10 +17,13 @@ from oauth2_provider.oauth2_backends import get_oauthlib_core
 from oauth2_provider.views import TokenView
 
 from django_certn.sandbox import faults, keys
+from django_certn.sandbox.counters import first_tokens, pending
 from django_certn.sandbox.journal import name_client
 from django_certn.sandbox.settings import SCOPE
 
 __all__ = ["not_found", "token", "users"]
+
+_View = Callable[[HttpRequest], HttpResponse]
 
 AccessToken = get_access_token_model()
 
@@ -38,33 +41,34 @@ _PEOPLE = [
     )
 ]
 
-_issue = TokenView.as_view()
+_issue: _View = TokenView.as_view()
 
 
 @csrf_exempt
 def token(request: HttpRequest) -> HttpResponse:
     """Exchange a key for a token."""
     if request.method != "POST":
-        return _as_response(_issue(request))
+        return _issue(request)
     credentials = _credentials(request)
     if credentials is None:
         # The toolkit would say the same, but for characters outside of ASCII, which crash it.
         return faults.refused_key()
     client_id, secret = credentials
     name_client(request, client_id if keys.is_known(client_id) else None)
-    fault = faults.pending.take(faults.TOKEN_PATH)
+    fault = pending.take(faults.TOKEN_PATH)
     counted = fault is not None
     if fault is None and client_id in faults.MAGIC_IDS and _is_right(request):
         fault = faults.MAGIC_IDS[client_id]
     if fault is not None and (answer := faults.start(fault, request)):
         return answer
-    response = _as_response(_issue(request))
-    if (
-        fault is faults.DIES_ONCE
-        and response.status_code == HTTPStatus.OK
-        and (counted or faults.first_tokens.is_first(secret))
-    ):
-        _kill(json.loads(response.content)["access_token"])
+    with keys.one_at_a_time:
+        response = _issue(request)
+        if (
+            fault is faults.DIES_ONCE
+            and response.status_code == HTTPStatus.OK
+            and (counted or first_tokens.is_first(secret))
+        ):
+            _kill(json.loads(response.content)["access_token"])
     return response
 
 
@@ -73,10 +77,10 @@ def token(request: HttpRequest) -> HttpResponse:
 def users(request: HttpRequest) -> HttpResponse:
     """Return a list of staff who do not exist, to whoever brings a live token."""
     name_client(request, _client_of_token(request))
-    fault = faults.pending.take(faults.USERS_PATH)
+    fault = pending.take(faults.USERS_PATH)
     if fault is not None and (answer := faults.start(fault, request)):
         return answer
-    response = _as_response(_protected_list(request))
+    response = _protected_list(request)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         return faults.unauthenticated(response["WWW-Authenticate"])
     return response
@@ -87,7 +91,7 @@ def _list(_request: HttpRequest) -> HttpResponse:
 
 
 # Without `advertise_metadata` the toolkit answers a bare 403 where Certn answers 401.
-_protected_list = protected_resource(scopes=[SCOPE], advertise_metadata=True)(_list)
+_protected_list: _View = protected_resource(scopes=[SCOPE], advertise_metadata=True)(_list)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -130,9 +134,3 @@ def _kill(value: str) -> None:
 
 def _checksum(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()
-
-
-def _as_response(response: Any) -> HttpResponse:
-    # The toolkit has no type hints.
-    assert isinstance(response, HttpResponse)  # noqa: S101
-    return response

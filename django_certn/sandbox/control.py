@@ -8,6 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from django_certn.sandbox import faults, keys
+from django_certn.sandbox.counters import first_tokens, pending
 from django_certn.sandbox.journal import journal
 
 __all__ = [
@@ -47,8 +48,8 @@ def reset(_request: HttpRequest) -> HttpResponse:
 def reset_everything() -> None:
     """Forget keys, tokens, faults and the journal."""
     keys.reset()
-    faults.pending.replace([])
-    faults.first_tokens.clear()
+    pending.replace([])
+    first_tokens.clear()
     journal.clear()
 
 
@@ -79,7 +80,7 @@ def fault_list(request: HttpRequest) -> HttpResponse:
             _set_faults(_read(request))
         except BadRequestError as error:
             return _refused(error)
-    return JsonResponse({"faults": faults.pending.as_list()})
+    return JsonResponse({"faults": pending.as_list()})
 
 
 @csrf_exempt
@@ -102,12 +103,12 @@ def _whether_to_revoke(wanted: dict[str, Any]) -> bool:
 
 def _set_faults(wanted: dict[str, Any]) -> None:
     if "faults" not in wanted:
-        faults.pending.set(*parse_fault(wanted))
+        pending.set(*parse_fault(wanted))
         return
     _refuse_others(wanted, "faults")
     if not isinstance(wanted["faults"], list):
         raise BadRequestError("faults is a list.")
-    faults.pending.replace([parse_fault(item) for item in wanted["faults"]])
+    pending.replace([parse_fault(item) for item in wanted["faults"]])
 
 
 def parse_fault(wanted: Any) -> tuple[faults.Fault, str, int]:

@@ -23,6 +23,7 @@ __all__ = [
     "current_client_id",
     "is_known",
     "new_token",
+    "one_at_a_time",
     "refresh",
     "reset",
     "shown_once",
@@ -32,6 +33,11 @@ Application = get_application_model()
 AccessToken = get_access_token_model()
 
 _ISSUED = "Partner tab"
+
+# Held by whoever issues a token or changes the keys: no token is issued for a key that is being
+# lost, and a reset does not remove the key from under a token. Nobody is held up, since Python runs
+# one thread at a time anyway.
+one_at_a_time = threading.Lock()
 
 
 class Key(NamedTuple):
@@ -59,7 +65,7 @@ def refresh(*, revoke_tokens: bool = False) -> Key:
     ``revoke_tokens`` is asked for, so that a site can be tried both ways.
     """
     key = Key(f"{PREFIX}id-{secrets.token_hex(12)}", _new_secret())
-    with transaction.atomic():
+    with one_at_a_time, transaction.atomic():
         earlier = _issued().last()
         if earlier is not None:
             # The row stays, or its tokens would go with it; its secret becomes one that nobody
@@ -74,7 +80,7 @@ def refresh(*, revoke_tokens: bool = False) -> Key:
 
 def reset() -> None:
     """Forget every key and every token."""
-    with transaction.atomic():
+    with one_at_a_time, transaction.atomic():
         AccessToken.objects.all().delete()
         Application.objects.all().delete()
         add_magic_ids()

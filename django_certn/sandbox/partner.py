@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from django_certn.sandbox import BANNER, control, faults, keys
+from django_certn.sandbox.counters import pending
 from django_certn.sandbox.journal import journal
 
 __all__ = ["fault", "key", "refresh", "reset", "stylesheet", "tab"]
@@ -29,7 +30,7 @@ def tab(request: HttpRequest) -> HttpResponse:
         faults=faults.FAULTS.values(),
         paths=faults.PATHS,
         most=control.MOST,
-        pending=faults.pending.as_list(),
+        pending=pending.as_list(),
         requests=journal.as_list()[: -_LATEST - 1 : -1],
     )
 
@@ -54,14 +55,14 @@ def key(request: HttpRequest, ticket: str) -> HttpResponse:
 def fault(request: HttpRequest) -> HttpResponse:
     """Set a counted fault, or clear all of them."""
     if "clear" in request.POST:
-        faults.pending.replace([])
+        pending.replace([])
         return _see(reverse("tab"))
     # A button sends one value, and it takes two to say what happens where.
     name, _, path = request.POST.get("fault", "").partition(" ")
     count = request.POST.get("count", "")
     wanted = {"fault": name, "path": path, "count": int(count) if count.isdecimal() else count}
     try:
-        faults.pending.set(*control.parse_fault(wanted))
+        pending.set(*control.parse_fault(wanted))
     except control.BadRequestError as error:
         return _page(request, "refused.html", status=400, error=error)
     return _see(reverse("tab"))

@@ -79,8 +79,9 @@ def _database(path: Path) -> dict[str, Any]:
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": path,
         "OPTIONS": {
-            # Threads write at the same time. A transaction that takes the write lock when it begins
-            # waits for its turn; one that asks for it halfway fails with "database is locked".
+            # Two sandboxes may keep the same file. A transaction that takes the write lock when it
+            # begins waits for its turn; one that asks for it halfway fails with "database is
+            # locked".
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
