@@ -465,7 +465,7 @@ class TestVerification:
         assert stored == dataclasses.replace(outcome, latency=None)
         assert (stored.detail, stored.hint) == (outcome.detail, outcome.hint)
 
-    @pytest.mark.parametrize("status", ["", "written-by-another-version"])
+    @pytest.mark.parametrize("status", ["", "of-a-later-version"])
     def test_of_a_row_without_one(self, credential, status):
         CertnCredential.objects.update(verified_status=status, verified_at=timezone.now())
         assert Verification.of(read(credential)) is None
