@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 
 from django_certn.answers import TokenResponse
@@ -10,7 +11,7 @@ from django_certn.exceptions import CertnUnavailableError, TokenError
 from django_certn.models import Key
 from django_certn.tokens.hand import CacheDownError
 from django_certn.tokens.lease import Clocks, Lease
-from django_certn.tokens.store import FORCED_EVERY, Entry, Failure, Reading, Store, fingerprint
+from django_certn.tokens.store import FORCED_EVERY, Entry, Reading, Store, fingerprint, memory_of
 
 __all__ = ["Fetcher", "Outcome"]
 
@@ -25,14 +26,14 @@ class Local:
     """What this process knows of a key by itself, should the cache forget or not be there."""
 
     lease: Lease | None = None
-    failure: Failure | None = None
+    error: TokenError | None = None
     failed_until: float = 0.0
     forced_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a flight brought: a lease, or a failure.
+    """What a flight brought: a lease, or the error of an exchange.
 
     Attributes:
         is_final: no token that lives longer is to be had now.
@@ -40,15 +41,9 @@ class Outcome:
     """
 
     lease: Lease | None = None
-    failure: Failure | None = None
+    error: TokenError | None = None
     is_final: bool = False
     was_cut: bool = False
-
-    def error(self) -> TokenError:
-        """Return the failure as an exception of its own for whoever raises it."""
-        if self.failure is None:
-            raise RuntimeError("There is a token.")
-        return self.failure.error()
 
 
 class Fetcher:
@@ -101,32 +96,27 @@ class Fetcher:
             min_validity: seconds that the token is wanted to live.
             deadline: when to give up, on the monotonic clock.
         """
-        if outcome := self.settled(slot, min_validity):
-            return outcome
-        lease = self.held(slot)
-        is_served = lease is not None and lease.serves(self.clocks.monotonic(), min_validity)
-        if lease is not None and not is_served and not self.claim(slot):
-            return Outcome(lease, is_final=True)
-        for pause in self.pauses():
+        pauses = self.pauses()
+        while (outcome := self.settled(slot, min_validity)) is None:
             try:
                 name = self.store.lock(slot, conf.CERTN_REQUEST_TIMEOUT)
             except CacheDownError:
-                name = ""
+                return self.renew(key, slot, min_validity, deadline)
             if name is not None:
-                break
-            if is_served:  # another process renews it
-                return Outcome(lease)
-            if self.clocks.monotonic() + pause >= deadline:
+                try:
+                    # Whoever held the lock until now may have left a token, or a failure.
+                    return self.settled(slot, min_validity) or self.renew(
+                        key, slot, min_validity, deadline
+                    )
+                finally:
+                    self.store.unlock(slot, name)
+            lease = self.held(slot)
+            if lease and lease.serves(self.clocks.monotonic(), min_validity):
+                return Outcome(lease)  # another process renews it
+            if self.clocks.monotonic() >= deadline:
                 return self.out_of_time(key)
-            self.clocks.sleep(pause)
-            if outcome := self.settled(slot, min_validity):
-                return outcome
-        try:
-            # Whoever held the lock until now may have left a token, or a failure.
-            return self.settled(slot, min_validity) or self.renew(key, slot, min_validity, deadline)
-        finally:
-            if name:
-                self.store.unlock(slot, name)
+            self.clocks.sleep(next(pauses))
+        return outcome
 
     def settled(self, slot: str, min_validity: float) -> Outcome | None:
         """Return the outcome if no exchange is needed for it."""
@@ -136,10 +126,10 @@ class Fetcher:
         if lease is not None:
             fits = lease.serves(now, min_validity) and now < lease.renew_at
             return Outcome(lease) if fits else None
-        failure, local = reading.failure, self.local(slot)
+        error, local = reading.error, self.local(slot)
         if not reading.is_shared and now < local.failed_until:
-            failure = local.failure
-        return Outcome(failure=failure) if failure else None
+            error = local.error
+        return Outcome(error=error) if error else None
 
     def reconcile(self, slot: str, reading: Reading) -> Lease | None:
         """Bring what this process holds and what the cache holds together; return the lease."""
@@ -162,41 +152,44 @@ class Fetcher:
         return mine
 
     def renew(self, key: Key, slot: str, min_validity: float, deadline: float) -> Outcome:
+        """Exchange the key; if that fails, a token that is still valid goes on to be served."""
+        lease, now = self.held(slot), self.clocks.monotonic()
+        if lease and not lease.serves(now, min_validity) and not self.claim(slot):
+            return Outcome(lease, is_final=True)
         due = conf.CERTN_REQUEST_TIMEOUT
-        budget = min(due, deadline - self.clocks.monotonic())
+        budget = min(due, deadline - now)
         if budget <= 0:
             return self.out_of_time(key)
         self.count(key.name, "exchanges")
         try:
             response = self.exchange(key, timeout=budget)
-        except TokenError as error:
-            failure = Failure.of(error)
+        except TokenError as failed:
+            error = copy(failed)  # without its frames
         else:
             if response.expires_in < min_validity:
                 self.claim(slot)
             return Outcome(self.keep(slot, response), is_final=True)
         self.count(key.name, "failures")
-        lease = self.reconcile(slot, self.store.read(slot))
-        if lease is not None:
-            return Outcome(self.back_off(slot, lease, failure), is_final=True)
-        was_cut = failure.is_of_this_host and budget < due
+        if lease := self.reconcile(slot, self.store.read(slot)):
+            return Outcome(self.back_off(slot, lease, error), is_final=True)
+        was_cut = error.http_status is None and budget < due
         if not was_cut:
-            self.remember(slot, failure)
-        return Outcome(failure=failure, was_cut=was_cut)
+            self.remember(slot, error)
+        return Outcome(error=error, was_cut=was_cut)
 
     def keep(self, slot: str, response: TokenResponse) -> Lease:
         """Put a token that was issued just now into the cache, and keep it here as well."""
         lease = Lease.anchored(self.clocks.entry(response), self.clocks)
         with self.lock:
             local = self.local(slot)
-            local.lease, local.failure, local.failed_until = lease, None, 0.0
+            local.lease, local.error, local.failed_until = lease, None, 0.0
         self.store.write(slot, lease.entry, response.expires_in)
         return lease
 
-    def back_off(self, slot: str, lease: Lease, failure: Failure) -> Lease:
+    def back_off(self, slot: str, lease: Lease, error: TokenError) -> Lease:
         wait = max(
             self.clocks.between(BACK_OFF_LEAST, BACK_OFF_MOST),
-            min(failure.retry_after or 0, BACK_OFF_MOST),
+            min(error.retry_after or 0, BACK_OFF_MOST),
         )
         now = self.clocks.monotonic()
         entry = replace(lease.entry, renew_at=self.clocks.clock() + wait)
@@ -205,18 +198,18 @@ class Fetcher:
         self.store.write(slot, entry, lease.ends_at - now)
         return lease
 
-    def remember(self, slot: str, failure: Failure) -> None:
+    def remember(self, slot: str, error: TokenError) -> None:
         with self.lock:
             local = self.local(slot)
-            local.failure = failure
-            local.failed_until = self.clocks.monotonic() + failure.seconds
-        self.store.remember(slot, failure)
+            local.error = error
+            local.failed_until = self.clocks.monotonic() + memory_of(error)
+        self.store.remember(slot, error)
 
     def forgive(self, slot: str) -> None:
         """Forget that exchanges failed."""
         with self.lock:
             local = self.local(slot)
-            local.failure, local.failed_until = None, 0.0
+            local.error, local.failed_until = None, 0.0
         self.store.forgive(slot)
 
     def drop(self, slot: str, token: str) -> bool:
@@ -253,4 +246,4 @@ class Fetcher:
 
     def out_of_time(self, key: Key) -> Outcome:
         error = CertnUnavailableError(f"No token for {key.name!r} in time.")
-        return Outcome(failure=Failure.of(error), was_cut=True)
+        return Outcome(error=error, was_cut=True)

@@ -14,7 +14,7 @@ __all__ = ["CacheDownError", "Hand"]
 
 logger = logging.getLogger("django_certn")
 
-PATIENCE = 1.0  # seconds for one call of the cache
+PATIENCE = 3.0  # seconds for one call of the cache, the first of a busy process included
 OPEN_FIRST, OPEN_MOST = 5.0, 300.0  # seconds without the cache after it failed, doubling
 WARN_EVERY = 60.0  # seconds between two warnings
 

@@ -12,7 +12,6 @@ __all__ = ["Memo", "Memos"]
 
 MEMOS_MOST = 4096
 LOOK_EVERY = 10.0  # seconds, give or take a fifth, until the row and the cache are looked at again
-LOOKING = 1.0  # seconds that the others go on with a token while one caller looks
 
 Memo = tuple[float, float, AccessToken, Lease]  # look again at, ends at, the token, its lease
 
@@ -46,16 +45,6 @@ class Memos:
             if name not in self.by_name and len(self.by_name) >= MEMOS_MOST:
                 del self.by_name[next(iter(self.by_name))]
             self.by_name[name] = (look_at, lease.ends_at, lease.token, lease)
-
-    def postpone(self, name: object) -> Memo | None:
-        """Let the others go on with a token that is still good, while this caller looks."""
-        now = self.clocks.monotonic()
-        with self.lock:
-            memo = self.by_name.get(name)
-            if memo is not None and memo[0] <= now < memo[3].usable_until:
-                memo = (min(now + LOOKING, memo[3].usable_until), *memo[1:])
-                self.by_name[name] = memo
-        return memo
 
     def forget(self, is_stale: Callable[[object, Memo], bool] | None = None) -> None:
         with self.lock:

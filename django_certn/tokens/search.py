@@ -46,7 +46,7 @@ class Search:
         self.memo_of: object = self.name
         if isinstance(self.name, CertnCredential):
             self.memo_of = (self.name._state.db, self.name.pk)
-        self.seen = self.memos.postpone(self.memo_of)
+        self.seen = self.memos.by_name.get(self.memo_of)
         self.landings = 0
 
     def seconds_left(self) -> float:
@@ -112,9 +112,9 @@ class Search:
                 return None
             self.memos.put(self.memo_of, outcome.lease, self.generation)
             return outcome.lease.token
-        if outcome.was_cut and self.seconds_left():
+        if outcome.error is None or (outcome.was_cut and self.seconds_left()):
             return None
-        raise outcome.error()
+        raise copy(outcome.error)  # one of its own for each caller
 
 
 def active_key(name: Name) -> tuple[Key, str]:

@@ -6,19 +6,20 @@ import secrets
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Self, TypeVar
 
 from django.utils.crypto import salted_hmac
 
 from django_certn import exceptions
 from django_certn.conf import conf
-from django_certn.exceptions import TokenError
+from django_certn.exceptions import CredentialRejectedError, EndpointRetiredError, TokenError
 from django_certn.fields import Secret, decrypt, encrypt
 from django_certn.models import Key
 from django_certn.tokens.hand import CacheDownError, Hand
 
-__all__ = ["FORCED_EVERY", "Entry", "Failure", "Reading", "Store", "fingerprint", "slot_of"]
+__all__ = ["FORCED_EVERY", "Entry", "Reading", "Store", "fingerprint", "memory_of", "slot_of"]
 
 FORCED_EVERY = 60  # seconds between two forced renewals of a key
 Record = TypeVar("Record")
@@ -65,58 +66,11 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """An exchange that brought no token, as it is remembered."""
-
-    kind: str
-    message: str
-    http_status: int | None
-    error_code: str
-    retry_after: int | None
-
-    @classmethod
-    def of(cls, error: TokenError) -> Self:
-        kind = type(error).__name__
-        return cls(kind, str(error), error.http_status, error.error_code, error.retry_after)
-
-    @classmethod
-    def loads(cls, text: str) -> Self:
-        return cls(**json.loads(text))
-
-    def dumps(self) -> str:
-        return json.dumps(asdict(self))
-
-    @property
-    def seconds(self) -> int:
-        """How long it is remembered."""
-        if self.kind in ("CredentialRejectedError", "EndpointRetiredError"):
-            return 60
-        if self.http_status in (429, 503) and self.retry_after is not None:
-            return min(max(self.retry_after, 2), 300)
-        return 5
-
-    @property
-    def is_of_this_host(self) -> bool:
-        """Without an answer it is the network, which another host may well get through."""
-        return self.http_status is None
-
-    def error(self) -> TokenError:
-        """Return an exception of its own for each caller."""
-        kind: type[TokenError] = getattr(exceptions, self.kind)
-        return kind(
-            self.message,
-            http_status=self.http_status,
-            error_code=self.error_code,
-            retry_after=self.retry_after,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
     """What the cache holds for a slot; ``is_shared`` is false when it holds nothing for anybody."""
 
     entry: Entry | None = None
-    failure: Failure | None = None
+    error: TokenError | None = None
     is_shared: bool = False
 
 
@@ -136,15 +90,15 @@ class Store:
         return self.hand.call(conf.CERTN_CACHE_ALIAS, call)
 
     def read(self, slot: str) -> Reading:
-        keys = [slot, failure_slot(slot), failure_slot(slot, socket.gethostname())]
+        keys = [slot, *failure_slots(slot)]
         try:
             found = self.call(lambda cache: cache.get_many(keys))
         except CacheDownError:
             return Reading()
-        entry, *failures = (found.get(key) for key in keys)
+        entry, *errors = (found.get(key) for key in keys)
         return Reading(
             unseal(entry, Entry.loads),
-            next(filter(None, (unseal(failure, Failure.loads) for failure in failures)), None),
+            next(filter(None, (unseal(error, load_error) for error in errors)), None),
             is_shared=not self.is_black_hole,
         )
 
@@ -155,14 +109,15 @@ class Store:
         """Write an entry that the cache has lost, unless another process was faster."""
         self.put(lambda cache: cache.add(slot, encrypt(entry.dumps()), ttl(seconds)))
 
-    def remember(self, slot: str, failure: Failure) -> None:
-        host = socket.gethostname() if failure.is_of_this_host else ""
-        key, value = failure_slot(slot, host), encrypt(failure.dumps())
-        self.put(lambda cache: cache.set(key, value, failure.seconds))
+    def remember(self, slot: str, error: TokenError) -> None:
+        everywhere, here = failure_slots(slot)
+        # Without an answer it is the network, which another host may well get through.
+        key = here if error.http_status is None else everywhere
+        value = encrypt(dump_error(error))
+        self.put(lambda cache: cache.set(key, value, memory_of(error)))
 
     def forgive(self, slot: str) -> None:
-        keys = [failure_slot(slot), failure_slot(slot, socket.gethostname())]
-        self.put(lambda cache: cache.delete_many(keys))
+        self.put(lambda cache: cache.delete_many(failure_slots(slot)))
 
     def put(self, call: Callable[[Any], Any]) -> None:
         with suppress(CacheDownError):
@@ -214,11 +169,29 @@ class Store:
         return None if found is None else added
 
 
-def failure_slot(slot: str, host: str = "") -> str:
-    if not host:
-        return f"{slot}:failed"
-    mac = salted_hmac("django_certn.tokens.host", host, algorithm="sha256")
-    return f"{slot}:failed:{mac.hexdigest()[:16]}"
+def failure_slots(slot: str) -> list[str]:
+    """Return where the failures of a slot are remembered: for all hosts, and for this one."""
+    host = salted_hmac("django_certn.tokens.host", socket.gethostname(), algorithm="sha256")
+    return [f"{slot}:failed", f"{slot}:failed:{host.hexdigest()[:16]}"]
+
+
+def memory_of(error: TokenError) -> int:
+    """Return how many seconds a failure is remembered."""
+    if isinstance(error, CredentialRejectedError | EndpointRetiredError):
+        return 60
+    if error.http_status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        return min(max(error.retry_after or 5, 2), 300)
+    return 5
+
+
+def dump_error(error: TokenError) -> str:
+    return json.dumps([type(error).__name__, str(error), vars(error)])
+
+
+def load_error(text: str) -> TokenError:
+    kind, message, attributes = json.loads(text)
+    error: TokenError = getattr(exceptions, kind)(message, **attributes)
+    return error
 
 
 def ttl(seconds: float) -> int:
@@ -232,5 +205,5 @@ def unseal(value: object, loads: Callable[[str], Record]) -> Record | None:
         return None
     try:
         return loads(text)
-    except (TypeError, ValueError):  # written by another version
+    except (AttributeError, TypeError, ValueError):  # written by another version
         return None

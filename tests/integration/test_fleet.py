@@ -1,0 +1,263 @@
+"""One token for a fleet: real processes, real caches, a token endpoint that counts."""
+
+import time
+from collections import Counter
+
+import pytest
+
+from tests import services
+from tests.endpoint import TokenEndpoint
+from tests.fleet import Fleet
+
+PROCESSES, THREADS = 8, 8
+CALLERS = PROCESSES * THREADS
+
+SHARED = ["redis", "memcached", "database"]
+ALONE = ["locmem", "dummy", "refused"]
+
+
+@pytest.fixture(scope="module")
+def sqlite_fleet(tmp_path_factory):
+    database = {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(tmp_path_factory.mktemp("fleet") / "db.sqlite3"),
+        "OPTIONS": {"timeout": 20},
+    }
+    with Fleet(PROCESSES, database) as fleet:
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+def postgresql_fleet(postgresql):
+    with Fleet(PROCESSES, postgresql) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def endpoint():
+    with TokenEndpoint() as endpoint:
+        yield endpoint
+
+
+def cache_entry(kind, request):
+    backends = "django.core.cache.backends"
+    if kind == "redis":
+        return {"BACKEND": f"{backends}.redis.RedisCache", "LOCATION": request("redis")}
+    if kind == "memcached":
+        return {
+            "BACKEND": f"{backends}.memcached.PyMemcacheCache",
+            "LOCATION": request("memcached"),
+        }
+    if kind == "database":
+        return {"BACKEND": f"{backends}.db.DatabaseCache", "LOCATION": "certn_cache"}
+    if kind == "dummy":
+        return {"BACKEND": f"{backends}.dummy.DummyCache"}
+    if kind == "refused":
+        services.driver("redis")
+        location = f"redis://127.0.0.1:{services.free_port()}"
+        return {"BACKEND": f"{backends}.redis.RedisCache", "LOCATION": location}
+    return {"BACKEND": f"{backends}.locmem.LocMemCache"}
+
+
+@pytest.fixture
+def make_fleet(request, endpoint):
+    """A fleet with an empty cache of that kind, and a credential whose exchanges are counted."""
+
+    def make(kind, **settings):
+        database = "postgresql" if kind == "database" else "sqlite"
+        fleet = request.getfixturevalue(f"{database}_fleet")
+        fleet.replace_dead()
+        fleet.configure(
+            CACHES={"default": cache_entry(kind, request.getfixturevalue)},
+            CERTN_ENVIRONMENTS={"local": {"label": "Local", "base_url": endpoint.url}},
+            **settings,
+        )
+        if kind in SHARED:
+            fleet.first("clear_cache")
+        fleet.first("store")
+        return fleet
+
+    return make
+
+
+def outcomes(results):
+    return Counter(outcome for outcome, _ in results)
+
+
+def slowest(results):
+    return max(seconds for _, seconds in results)
+
+
+def token(lifetime=36000, value="fake-token"):
+    return {"access_token": value, "token_type": "Bearer", "expires_in": lifetime}
+
+
+@pytest.mark.parametrize("kind", SHARED + ALONE)
+def test_a_cold_fleet_makes_one_exchange(make_fleet, endpoint, kind):
+    endpoint.answer(delay=0.2)
+    fleet = make_fleet(kind)
+    results = fleet.all("get", threads=THREADS)
+    tokens = outcomes(results)
+    assert tokens.total() == CALLERS
+    assert all(outcome.startswith("fake-token") for outcome in tokens)
+    expected = 1 if kind in SHARED else PROCESSES
+    assert endpoint.hits == expected
+    assert len(tokens) == expected
+    print(f"{kind}: slowest caller {slowest(results):.2f} s")
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_a_holder_that_is_killed_costs_one_more_exchange(make_fleet, endpoint, kind):
+    lock_life = 3  # the budget of an exchange, rounded up, and two seconds
+    fleet = make_fleet(kind, CERTN_REQUEST_TIMEOUT=1.0)
+    endpoint.answer(delay=30, times=1)
+    holder, *others = fleet.members
+    holder.send("get")
+    while endpoint.hits == 0:
+        time.sleep(0.01)
+    for other in others:
+        other.send("get", threads=4)
+    time.sleep(0.3)
+    holder.kill()
+    results = [result for other in others for result in other.receive()]
+    assert list(outcomes(results).values()) == [4 * len(others)]
+    assert outcomes(results).keys() == {"fake-token-1"}
+    assert endpoint.hits == 2
+    assert slowest(results) < lock_life + 1
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_a_renewal_that_fails_fails_nobody(make_fleet, endpoint, kind):
+    fleet = make_fleet(kind)
+    assert outcomes(fleet.all("get")) == {"fake-token-1": PROCESSES}
+    endpoint.answer(503, body={})
+    # In the last hour of the token's ten.
+    fleet.all("shift", wall=36000 - 2400, mono=36000 - 2400)
+    for _ in range(3):
+        results = fleet.all("get", threads=4)
+        assert outcomes(results) == {"fake-token-1": 32}
+        time.sleep(0.2)
+    assert endpoint.hits == 2
+    fleet.all("shift", wall=11, mono=11)  # the next look, which backs off
+    assert outcomes(fleet.all("get", threads=4)) == {"fake-token-1": 32}
+    time.sleep(0.3)
+    assert endpoint.hits == 2
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_nobody_waits_for_a_renewal(make_fleet, endpoint, kind):
+    fleet = make_fleet(kind)
+    fleet.all("get")
+    endpoint.answer(delay=0.5)
+    fleet.all("shift", wall=36000 - 2400, mono=36000 - 2400)
+    results = fleet.all("get", threads=4)
+    assert outcomes(results) == {"fake-token-1": 32}
+    assert sum(seconds > 0.45 for _, seconds in results) <= 1
+    time.sleep(1)
+    assert endpoint.hits == 2
+    fleet.all("shift", wall=13, mono=13)
+    fleet.all("get")
+    time.sleep(0.2)
+    assert outcomes(fleet.all("get")) == {"fake-token-2": PROCESSES}
+    assert endpoint.hits == 2
+
+
+@pytest.mark.parametrize("kind", [*SHARED, "locmem", "dummy"])
+def test_a_wrong_secret_is_tried_once(make_fleet, endpoint, kind):
+    endpoint.answer(401, body={"error": "invalid_client"}, delay=0.1)
+    fleet = make_fleet(kind)
+    results = [result for _ in range(4) for result in fleet.all("get", threads=4)]
+    assert outcomes(results) == {"CredentialRejectedError": 128}
+    assert endpoint.hits == (1 if kind in SHARED else PROCESSES)
+
+
+@pytest.mark.parametrize("how", ["save", "update"])
+@pytest.mark.parametrize("kind", SHARED)
+def test_a_rotated_secret_is_followed_within_one_look(make_fleet, endpoint, kind, how):
+    fleet = make_fleet(kind)
+    endpoint.answer(delay=0.4, body=token(value="fake-old"), times=1)
+    endpoint.answer(delay=0.1, body=token(value="fake-new"), times=1)
+    first, *others = fleet.members
+    for other in others:
+        other.send("get")
+    while endpoint.hits == 0:
+        time.sleep(0.01)
+    first(how, client_secret="fake-rotated")  # while the exchange with the old one is in flight
+    if how == "save":
+        assert outcomes(first("get")) == {"fake-new": 1}
+    assert outcomes(result for other in others for result in other.receive()) == {"fake-old": 7}
+    fleet.all("shift", mono=12)
+    assert outcomes(fleet.all("get", threads=4)) == {"fake-new": 32}
+    assert endpoint.hits == 2
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_an_emptied_cache_costs_a_warm_fleet_nothing(make_fleet, endpoint, kind):
+    fleet = make_fleet(kind)
+    fleet.all("get")
+    fleet.first("clear_cache")
+    fleet.all("shift", mono=13)
+    assert outcomes(fleet.all("get", threads=4)) == {"fake-token-1": 32}
+    time.sleep(0.2)
+    fleet.all("forget")  # as those who start now: the others have put it back
+    assert outcomes(fleet.all("get")) == {"fake-token-1": PROCESSES}
+    assert endpoint.hits == 1
+
+
+@pytest.mark.parametrize("hours", [2, -2])
+@pytest.mark.parametrize("kind", ["redis", "database"])
+def test_a_wall_clock_that_jumps_fails_nobody(make_fleet, endpoint, kind, hours):
+    fleet = make_fleet(kind)
+    endpoint.answer(body=token(lifetime=3600, value="fake-one"), times=1)
+    endpoint.answer(body=token(lifetime=3600, value="fake-two"))
+    fleet.all("get")
+    fleet.all("shift", wall=hours * 3600, mono=13)
+    for _ in range(3):
+        results = outcomes(fleet.all("get", threads=4))
+        assert results.total() == 32
+        assert results.keys() <= {"fake-one", "fake-two"}
+        time.sleep(0.2)
+        fleet.all("shift", mono=13)
+    assert endpoint.hits <= 2
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_an_api_that_refuses_every_token_is_no_storm(make_fleet, endpoint, kind):
+    fleet = make_fleet(kind)
+    assert sum(fleet.all("use", threads=THREADS, seconds=2.0)) == 1
+    fleet.all("shift", wall=50, mono=50)  # still within the minute: the cache keeps it
+    assert sum(fleet.all("use", threads=THREADS, seconds=1.0)) == 0
+    assert endpoint.hits == 2
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_a_late_401_leaves_the_new_token_in_force(make_fleet, endpoint, kind):
+    fleet = make_fleet(kind)
+    first, second, *_ = fleet.members
+    assert outcomes(fleet.all("get")) == {"fake-token-1": PROCESSES}
+    assert first("invalidate", token="fake-token-1") is True
+    assert outcomes(first("get")) == {"fake-token-2": 1}
+    assert second("invalidate", token="fake-token-1") is False
+    assert outcomes(second("get")) == {"fake-token-2": 1}
+    fleet.all("shift", mono=13)
+    fleet.all("get")
+    time.sleep(0.2)
+    assert outcomes(fleet.all("get", threads=4)) == {"fake-token-2": 32}
+    assert endpoint.hits == 2
+
+
+@pytest.mark.parametrize("kind", [*SHARED, "locmem"])
+def test_more_validity_than_a_token_has_is_met_by_one_exchange(make_fleet, endpoint, kind):
+    fleet = make_fleet(kind)
+    results = fleet.all("get", threads=4, min_validity=10**6)
+    assert outcomes(results).total() == 32
+    assert endpoint.hits == (1 if kind in SHARED else PROCESSES)
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_a_token_that_is_at_hand_is_exchanged_once_for_more_validity(make_fleet, endpoint, kind):
+    fleet = make_fleet(kind)
+    fleet.all("get")
+    for _ in range(3):
+        assert outcomes(fleet.all("get", threads=4, min_validity=10**6)).total() == 32
+    assert endpoint.hits == 2
