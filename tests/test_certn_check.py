@@ -307,7 +307,7 @@ class TestExchange:
     def test_has_the_time_that_it_is_given(self, make, endpoint):
         make()
         endpoint.answer(delay=5)
-        (result,) = check_json(timeout=0.2).json["results"]
+        (result,) = check_json("--timeout", "0.2").json["results"]
         assert result["error_code"] == "timeout"
         assert result["latency"] < 1.2
 
