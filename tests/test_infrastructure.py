@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 import requests
@@ -81,15 +82,18 @@ def test_the_endpoint_lets_a_test_write_to_the_socket(endpoint):
     assert requests.post(endpoint.url, timeout=5).text == "ok"
 
 
-def test_closing_the_endpoint_ends_what_is_under_way(endpoint):
-    endpoint.answer(delay=60)
-    failures = []
+@pytest.mark.parametrize("kind", ["delay", "drip", "silence"])
+def test_closing_the_endpoint_ends_what_is_under_way(endpoint, kind):
+    if kind == "delay":
+        endpoint.answer(delay=60)
+    elif kind == "drip":
+        endpoint.raw(lambda connection: endpoint.drip(connection, b"HTTP/1.1 200", every=60))
+    else:
+        endpoint.raw(lambda connection: connection.recv(1))
 
     def call():
-        try:
+        with suppress(requests.ConnectionError):
             requests.post(endpoint.url, timeout=30)
-        except requests.ConnectionError as error:
-            failures.append(error)
 
     thread = threading.Thread(target=call)
     thread.start()
@@ -99,6 +103,24 @@ def test_closing_the_endpoint_ends_what_is_under_way(endpoint):
     thread.join(timeout=5)
 
     assert not thread.is_alive()
+
+
+def test_a_body_is_sent_as_it_is(endpoint):
+    endpoint.answer(body=b"\xff", times=1)
+    endpoint.answer(body=[1], times=1)
+
+    assert requests.get(endpoint.url, timeout=5).content == b"\xff"
+    assert requests.get(endpoint.url, timeout=5).content == b"[1]"
+
+
+def test_a_credential_is_made(make_credential):
+    assert make_credential().environment == "local"
+    made = make_credential("acme", environment="scripted", client_secret="fake-secret-acme")
+    assert (made.name, made.environment, made.client_secret) == (
+        "acme",
+        "scripted",
+        "fake-secret-acme",
+    )
 
 
 def test_the_endpoint_over_tls(tls_endpoint):
