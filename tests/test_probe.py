@@ -72,6 +72,19 @@ def test_a_redirect_is_not_followed(endpoint):
     assert endpoint.hits == 1
 
 
+def test_the_body_of_a_redirect_is_not_waited_for(endpoint):
+    head = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere/\r\nContent-Length: 9999999\r\n\r\n"
+
+    def script(connection):
+        connection.sendall(head + b"x" * (MAX_BODY + 1))
+        endpoint.drip(connection, b"x" * 500, 0.05)
+
+    endpoint.raw(script)
+    began = time.monotonic()
+    assert probed(timeout=5).status == "bad_response"
+    assert time.monotonic() - began < 4
+
+
 @pytest.mark.parametrize("at_once", [b"", b"HTTP/1.1 200 OK\r\n\r\n{"])
 def test_headers_and_bodies_that_drip(endpoint, at_once):
     def script(connection):

@@ -206,7 +206,7 @@ class TestTimeout:
         assert endpoint.hits == 0
 
     @pytest.mark.parametrize(
-        ("timeout", "budget"), [(None, 7.0), (3, 3), (0.5, 0.5), (10**400, 3600)]
+        ("timeout", "budget"), [(None, 7.0), (3, 3), (0.5, 0.5), (1e300, 3600)]
     )
     def test_is_the_budget_of_the_exchange(
         self, credential, settings, monkeypatch, timeout, budget
