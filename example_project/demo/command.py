@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import NoReturn
 
 import django
 
@@ -21,10 +20,11 @@ SANDBOX_PORT = 8765  # as the settings have it
 def main(argv: Sequence[str]) -> int:
     """Run the demo; return 0, 2 when a server cannot start, or what ``certn_check`` returned."""
     options = parse(argv)
+    stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
+        signal.signal(number, stop)
     try:
-        return run(options)
+        return run(options, stop)
     except CannotStartError as error:
         print(error, file=sys.stderr)
         return 2
@@ -57,7 +57,25 @@ def port(value: str) -> int:
     raise argparse.ArgumentTypeError(f"{value!r} is not a port (1 to {HIGHEST_PORT})")
 
 
-def run(options: argparse.Namespace) -> int:
+class Stop:
+    """Ends the demo on Ctrl-C and SIGTERM.
+
+    It raises once: what is cleaned up then is not interrupted by an impatient second Ctrl-C. And it
+    takes a note, for Python swallows what is raised while it happens to run a finaliser.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.is_serving = False
+
+    def __call__(self, number: int, _: object) -> None:
+        if not self.asked:
+            self.asked = True
+            # The end that was expected; or one that a script must not take for success.
+            raise SystemExit(0 if self.is_serving else 128 + number)
+
+
+def run(options: argparse.Namespace, stop: Stop) -> int:
     state.make()
     state.load()
     # What is for this computer goes through no proxy, whatever `requests` finds configured.
@@ -72,7 +90,6 @@ def run(options: argparse.Namespace) -> int:
                 state.FOLDER / "sandbox.sqlite3",
             )
         )
-        servers.callback(ignore_signals)
         # The settings read it, and so they are loaded after this line.
         os.environ["CERTN_SANDBOX_PORT"] = str(sandbox_port)
         password = os.environ["DEMO_PASSWORD"]
@@ -88,8 +105,12 @@ def run(options: argparse.Namespace) -> int:
         print("\n$ manage.py certn_check", flush=True)
         status = preparation.certn_check()
         if site is not None:
+            site.open()
+            stop.is_serving = True
             print(what_to_click(options.port, sandbox_port, password), flush=True)
-            site.serve()
+            while not stop.asked:
+                site.handle_request()
+            return 0
         return status
 
 
@@ -112,13 +133,3 @@ In another terminal: {command}
 All of it is kept in {os.path.relpath(state.FOLDER)}; delete that folder to begin anew.
 
 Serving {site}/ - press Ctrl-C to end the site and the sandbox."""
-
-
-def end(*_: object) -> NoReturn:
-    raise SystemExit(0)
-
-
-def ignore_signals() -> None:
-    # An impatient second Ctrl-C must not leave the sandbox behind.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)

@@ -13,6 +13,7 @@ from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 HOST = "127.0.0.1"
 PROJECT = Path(__file__).resolve().parent.parent
 HIGHEST_PORT = 65535
+SECONDS_TO_END = 5
 
 
 class CannotStartError(Exception):
@@ -24,6 +25,8 @@ class SiteServer(ThreadedWSGIServer):
 
     # A browser keeps its connections open; they must not keep the process from ending.
     daemon_threads = True
+    # Seconds that handle_request() waits for one.
+    timeout = 0.2
 
     def __init__(self, port: int) -> None:
         try:
@@ -31,13 +34,12 @@ class SiteServer(ThreadedWSGIServer):
         except OSError as error:
             raise cannot_listen("The site", "--port", port, error) from None
 
-    def serve(self) -> None:
-        """Serve the site and its admin until the process is told to end."""
+    def open(self) -> None:
+        """Give it the site and its admin to serve, from the next handle_request() on."""
         from django.contrib.staticfiles.handlers import StaticFilesHandler
         from django.core.wsgi import get_wsgi_application
 
         self.set_app(StaticFilesHandler(get_wsgi_application()))
-        self.serve_forever()
 
 
 @contextmanager
@@ -60,6 +62,10 @@ def sandbox(port: int, database: Path) -> Iterator[int]:
             yield port_of(process)
         finally:
             process.terminate()
+            try:
+                process.wait(SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def port_of(process: subprocess.Popen[str]) -> int:
