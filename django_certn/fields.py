@@ -11,7 +11,7 @@ import unicodedata
 from contextlib import suppress
 from typing import Any, Self
 
-from cryptography.fernet import InvalidToken
+from cryptography.fernet import Fernet, InvalidToken
 from django import forms
 from django.conf import settings
 from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
@@ -40,6 +40,7 @@ __all__ = [
     "clean_secret",
     "decrypt",
     "encrypt",
+    "is_current",
     "stored_text",
 ]
 
@@ -65,6 +66,17 @@ def decrypt(ciphertext: str) -> str | None:
     except (InvalidToken, UnicodeError):
         return None
     return text
+
+
+def is_current(ciphertext: str) -> bool:
+    """Return whether the first key of ``FIELD_ENCRYPTION_KEY`` alone opens the ciphertext."""
+    keys = settings.FIELD_ENCRYPTION_KEY
+    first = keys[0] if isinstance(keys, list | tuple) else keys
+    try:
+        Fernet(first).decrypt(ciphertext)
+    except InvalidToken:
+        return False
+    return True
 
 
 def follow_settings(*, setting: str, **kwargs: object) -> None:
@@ -134,6 +146,18 @@ class UndecryptableSecret(Secret):
     @property
     def ciphertext(self) -> str:
         return self.stored if looks_encrypted(self.stored) else encrypt(self.stored)
+
+    def plain_text(self) -> Secret | None:
+        """Return the secret that the column holds in clear, or ``None`` when it holds none.
+
+        What a form would refuse is none; neither is ciphertext with something around it, such as
+        the quotes that a hand-written statement left there.
+        """
+        if CIPHERTEXT_START in self.stored:
+            return None
+        with suppress(ValidationError):
+            return clean_secret(self.stored)
+        return None
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
         if looks_encrypted(self.stored):
