@@ -9,6 +9,14 @@ class CertnConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from django.core.checks import Tags, register
+
+        from django_certn import checks
         from django_certn.tokens.service import service
 
+        register(checks.check_encryption_key, checks.TAG, Tags.security)
+        register(checks.check_settings, checks.TAG, Tags.security)
+        register(checks.check_stored_secrets, checks.TAG, Tags.database)
+        register(checks.check_cache_is_shared, checks.TAG, Tags.caches, deploy=True)
+        register(checks.check_cache_in_requests, checks.TAG, Tags.caches)
         service.connect()

@@ -1,0 +1,208 @@
+"""System checks: what a site gets wrong and does not notice until a secret is lost or shown.
+
+Their ids are in the README, and none is ever used again for something else. No message holds an
+encryption key, a secret, or what a column holds.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.cache import caches
+from django.core.cache.backends.db import BaseDatabaseCache
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
+from django.db import Error as DatabaseFailure
+from django.db import connections, router
+
+from django_certn.conf import conf, parse_environment
+from django_certn.exceptions import CertnConfigurationError
+from django_certn.fields import UndecryptableSecret
+from django_certn.models import CertnCredential
+
+__all__ = [
+    "TAG",
+    "check_cache_in_requests",
+    "check_cache_is_shared",
+    "check_encryption_key",
+    "check_settings",
+    "check_stored_secrets",
+]
+
+TAG = "django_certn"  # manage.py check --tag django_certn
+NAMED = 20  # how many credentials one message names
+
+# 32 bytes in base64: https://github.com/fernet/spec/blob/master/Spec.md#key-format
+# Python reads "+" and "/" as well, and they are what `openssl rand -base64 32` makes.
+KEY = re.compile(r"[A-Za-z0-9_/+-]{43}=")
+
+
+def check_encryption_key(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Find what the encryption package takes for a key, and is not exactly one.
+
+    Base64 stops at the padding and passes over what it does not know: of "new,old" the package
+    uses the first key, and nobody hears of the other until a secret cannot be read.
+    """
+    value = getattr(settings, "FIELD_ENCRYPTION_KEY", None)
+    if not value or not isinstance(value, list | tuple):
+        return list(judge_key("FIELD_ENCRYPTION_KEY", value))
+    return [
+        message
+        for number, key in enumerate(value)
+        for message in judge_key(f"FIELD_ENCRYPTION_KEY[{number}]", key)
+    ]
+
+
+def judge_key(where: str, key: object) -> Iterator[CheckMessage]:
+    text = key.decode("latin-1") if isinstance(key, bytes) else str(key)
+    if KEY.fullmatch(text):
+        return
+    if len(KEY.findall(text)) > 1:
+        yield Error(
+            f"{where} is several keys in one string: the first is used, the others are ignored.",
+            hint='Make a list of them, such as os.environ["FIELD_ENCRYPTION_KEY"].split(",").',
+            id="django_certn.E002",
+        )
+    else:
+        yield Error(
+            f"{where} is not exactly a key: 44 characters of base64, the last an equals sign.",
+            hint="Take out what is not part of it: spaces, line ends, quotes, separators. "
+            "A new key in its place would not open the secrets that are stored.",
+            id="django_certn.E001",
+        )
+
+
+def check_settings(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Find settings of a wrong type, and environments that cannot be used."""
+    return [
+        # The error says what to do.
+        Error(str(error), id=check_id)
+        for check_id, error in settings_errors()
+    ]
+
+
+def settings_errors() -> Iterator[tuple[str, CertnConfigurationError]]:
+    try:
+        environments = conf.CERTN_ENVIRONMENTS
+    except CertnConfigurationError as error:
+        environments = {}
+        yield "django_certn.E003", error
+    for slug, entry in environments.items():
+        try:
+            parse_environment(slug, entry)
+        except CertnConfigurationError as error:
+            yield "django_certn.E004", error
+    try:
+        _ = conf.CERTN_CACHE_ALIAS
+    except CertnConfigurationError as error:
+        yield "django_certn.E005", error
+    try:
+        _ = conf.CERTN_REQUEST_TIMEOUT
+    except CertnConfigurationError as error:
+        yield "django_certn.E006", error
+
+
+def check_stored_secrets(
+    app_configs: Sequence[AppConfig] | None = None,
+    databases: Sequence[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """Find rows whose secret cannot be read; only in the databases that the caller names."""
+    return [message for alias in databases or () for message in judge_rows(alias)]
+
+
+def judge_rows(alias: str) -> Iterator[CheckMessage]:
+    undecryptable: list[str] = []
+    plain: list[str] = []
+    try:
+        for name, secret in read_rows(alias):
+            if isinstance(secret, UndecryptableSecret):
+                (undecryptable if secret.plain_text() is None else plain).append(name)
+    except DatabaseFailure:
+        return  # whoever needs the database is told so by the database
+    if undecryptable:
+        yield Warning(
+            "No key in FIELD_ENCRYPTION_KEY opens the secrets of these Certn credentials in the "
+            f"database {alias!r}: {listed(undecryptable)}.",
+            hint="Put the earlier encryption key back, behind the one in force; what is stored is "
+            "untouched. Or enter a new pair from Certn's Partner tab.",
+            id="django_certn.W001",
+        )
+    if plain:
+        yield Warning(
+            f"The secrets of these Certn credentials are in the database {alias!r} in clear, and "
+            f"are not used: {listed(plain)}.",
+            hint=f"Run manage.py certn_reencrypt --encrypt-plaintext --database {alias}. "
+            "Whoever could read the database, or a backup of it, may know them: "
+            "better refresh the keys on Certn's Partner tab.",
+            id="django_certn.W002",
+        )
+
+
+def read_rows(alias: str) -> Iterator[tuple[str, Any]]:
+    # Before the first `migrate`, which runs this check itself, there is no table. Asking for it
+    # first keeps a transaction that is open usable.
+    connection, model = connections[alias], CertnCredential
+    if model._meta.db_table in connection.introspection.table_names():  # noqa: SLF001 - documented
+        rows = model._base_manager.using(alias).order_by("name")
+        yield from rows.values_list("name", "client_secret").iterator()
+
+
+def listed(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(map(repr, names[:NAMED])) + more
+
+
+def check_cache_is_shared(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Find a token cache that each process has for itself."""
+    cache = token_cache()
+    if not isinstance(cache, LocMemCache | DummyCache):
+        return []
+    return [
+        Warning(
+            f"{type(cache).__name__} holds the tokens of Certn: processes do not share it, "
+            "so each of them fetches tokens of its own.",
+            hint="Let CERTN_CACHE_ALIAS name a cache that they share, such as Redis or Memcached.",
+            id="django_certn.W003",
+        )
+    ]
+
+
+def check_cache_in_requests(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Find a token cache in a database that each request holds a transaction on."""
+    cache = token_cache()
+    if not isinstance(cache, BaseDatabaseCache):
+        return []
+    alias = router.db_for_write(cache.cache_model_class)
+    if not connections[alias].settings_dict["ATOMIC_REQUESTS"]:
+        return []
+    return [
+        Warning(
+            f"The tokens of Certn are in a cache in the database {alias!r}, which has "
+            "ATOMIC_REQUESTS. They are read and written on a second connection, outside of the "
+            "request's transaction, so nothing is lost when that is rolled back. But they wait for "
+            "what the request has locked, while the request waits for them: on SQLite the whole "
+            "database, elsewhere the rows of a cache that it has cleared. After some seconds the "
+            "cache is left alone for a while, and each process fetches tokens of its own.",
+            hint="Let CERTN_CACHE_ALIAS name another cache, such as Redis, Memcached or files.",
+            id="django_certn.W004",
+        )
+    ]
+
+
+def token_cache() -> object:
+    try:
+        return caches[conf.CERTN_CACHE_ALIAS]
+    except CertnConfigurationError:
+        return None  # django_certn.E005

@@ -1,0 +1,360 @@
+"""What a check finds, what it says, and that every id is registered, tagged and documented."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.cache.backends.db import DatabaseCache
+from django.core.checks import Tags, run_checks
+from django.core.checks.registry import registry
+from django.core.management import call_command
+from django.db import OperationalError, connection, connections, transaction
+
+from django_certn import checks
+from django_certn.fields import encrypt
+from django_certn.models import CertnCredential
+from tests.test_docs import code, section, table
+
+KEY = "dGVzdHMtb25seS1mYWtlLWVuY3J5cHRpb24ta2V5ISE="
+OTHER_KEY = "YW5vdGhlci1mYWtlLWVuY3J5cHRpb24ta2V5LTEyMyE="
+SECRET = "fake-secret-0123456789"
+
+LOCMEM = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
+FILES = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "/nowhere"}
+DATABASE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "certn_cache"}
+
+IDS = re.findall(r'"(django_certn\.[EW]\d{3})"', Path(checks.__file__).read_text())
+
+
+def found(databases=()):
+    """What all checks of the app find, by id."""
+    messages = run_checks(tags=[checks.TAG], include_deployment_checks=True, databases=databases)
+    return {message.id: message for message in messages}
+
+
+@pytest.fixture(autouse=True)
+def shared(settings):
+    """A cache that is well: the one of the test settings is not shared."""
+    settings.CACHES = {**settings.CACHES, "default": FILES}
+
+
+class TestIds:
+    def test_each_stands_for_one_thing(self):
+        assert IDS
+        assert len(IDS) == len(set(IDS))
+
+    def test_the_readme_has_them_all(self):
+        assert [code(row[0]) for row in table(section("System checks"))] == sorted(IDS)
+
+    @pytest.mark.parametrize(
+        ("check", "tag", "only_on_deploy"),
+        [
+            (checks.check_encryption_key, Tags.security, False),
+            (checks.check_settings, Tags.security, False),
+            (checks.check_stored_secrets, Tags.database, False),
+            (checks.check_cache_is_shared, Tags.caches, True),
+            (checks.check_cache_in_requests, Tags.caches, False),
+        ],
+    )
+    def test_each_check_is_registered_and_tagged(self, check, tag, only_on_deploy):
+        assert set(check.tags) == {"django_certn", tag}
+        assert (check in registry.registered_checks) is not only_on_deploy
+        assert (check in registry.deployment_checks) is only_on_deploy
+
+    def test_no_check_is_left_out(self):
+        ours = {check for check in registry.get_checks(True) if checks.TAG in check.tags}
+        public = {getattr(checks, name) for name in checks.__all__ if name != "TAG"}
+        assert ours == public
+
+
+@pytest.mark.django_db
+def test_a_site_that_is_well(make_credential):
+    make_credential()
+    assert found(databases=["default"]) == {}
+    call_command("check", "--tag", "django_certn", "--database", "default", "--deploy")
+
+
+class TestEncryptionKey:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            KEY,
+            KEY.encode(),
+            [KEY],
+            (KEY, OTHER_KEY),
+            [KEY.encode(), OTHER_KEY],
+            "+/" + KEY[2:],
+            "-_" + KEY[2:],
+        ],
+    )
+    def test_is_well(self, settings, value):
+        settings.FIELD_ENCRYPTION_KEY = value
+        assert found() == {}
+
+    @pytest.mark.parametrize("between", [",", ";", " ", ", ", "\n", "|", '","', "=,", ""])
+    def test_several_in_one_string(self, settings, between):
+        settings.FIELD_ENCRYPTION_KEY = KEY + between + OTHER_KEY
+        (message,) = found().values()
+        assert message.id == "django_certn.E002"
+        assert message.msg.startswith("FIELD_ENCRYPTION_KEY is several keys")
+        assert "split" in message.hint
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            ("", ","),
+            ("", ";"),
+            ("", " "),
+            ("", "\n"),
+            ("", "\r\n"),
+            ("", "="),
+            ("", "==="),
+            (" ", ""),
+            ("\n", ""),
+            ('"', '"'),
+            ("'", "'"),
+            ("b'", "'"),
+            ("", ",old"),
+        ],
+    )
+    @pytest.mark.parametrize("make", [str, str.encode])
+    def test_something_around_it(self, settings, before, after, make):
+        settings.FIELD_ENCRYPTION_KEY = make(before + KEY + after)
+        (message,) = found().values()
+        assert message.id == "django_certn.E001"
+        assert message.msg.startswith("FIELD_ENCRYPTION_KEY is not exactly a key")
+
+    @pytest.mark.parametrize(
+        "value", [None, "", [], 5, "fake", KEY[:20] + "\n" + KEY[20:], KEY[:-1], {KEY}]
+    )
+    def test_no_key(self, settings, value):
+        settings.FIELD_ENCRYPTION_KEY = value
+        assert set(found()) == {"django_certn.E001"}
+
+    def test_within_a_list(self, settings):
+        settings.FIELD_ENCRYPTION_KEY = [KEY, " " + KEY, f"{KEY};{OTHER_KEY}"]
+        malformed, unsplit = checks.check_encryption_key()
+        assert malformed.id == "django_certn.E001"
+        assert malformed.msg.startswith("FIELD_ENCRYPTION_KEY[1] ")
+        assert unsplit.id == "django_certn.E002"
+        assert unsplit.msg.startswith("FIELD_ENCRYPTION_KEY[2] ")
+
+    @pytest.mark.parametrize("value", [f"{KEY},{OTHER_KEY}", KEY + "\n", [KEY, KEY[:43]]])
+    def test_is_not_shown(self, settings, value):
+        settings.FIELD_ENCRYPTION_KEY = value
+        for message in checks.check_encryption_key():
+            assert KEY[:8] not in str(message)
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("check_id", "name", "value"),
+        [
+            ("E003", "CERTN_ENVIRONMENTS", ["local"]),
+            ("E003", "CERTN_ENVIRONMENTS", None),
+            ("E005", "CERTN_CACHE_ALIAS", "nowhere"),
+            ("E005", "CERTN_CACHE_ALIAS", None),
+            ("E006", "CERTN_REQUEST_TIMEOUT", "10"),
+            ("E006", "CERTN_REQUEST_TIMEOUT", True),
+            ("E006", "CERTN_REQUEST_TIMEOUT", 0),
+        ],
+    )
+    def test_of_a_wrong_type(self, settings, check_id, name, value):
+        setattr(settings, name, value)
+        (message,) = found().values()
+        assert message.id == f"django_certn.{check_id}"
+        assert name in message.msg
+
+    @pytest.mark.parametrize(
+        ("entry", "words"),
+        [
+            ({"base_url": "http://certn.example"}, "must begin with https://"),
+            ({"base_url": "ftp://certn.example"}, "must begin with https://"),
+            ({"base_url": "certn.example"}, "must begin with https://"),
+            ({"base_url": "https://fake:fake@certn.example"}, "nothing but scheme"),
+            ({"label": "Without"}, '"base_url"'),
+            ("https://certn.example", '"base_url"'),
+            ({"base_url": "https://certn.example", "label": 5}, "label"),
+        ],
+    )
+    def test_an_environment(self, settings, entry, words):
+        settings.CERTN_ENVIRONMENTS = {"acme": entry, "well": {"base_url": "https://certn.example"}}
+        (message,) = checks.check_settings()
+        assert message.id == "django_certn.E004"
+        assert "['acme']" in message.msg
+        assert words in message.msg
+
+    def test_a_built_in_one_that_was_overridden(self, settings):
+        settings.CERTN_ENVIRONMENTS = {"demo": {"base_url": "http://demo.example"}}
+        assert set(found()) == {"django_certn.E004"}
+
+    def test_each_environment_is_told(self, settings):
+        settings.CERTN_ENVIRONMENTS = {"acme": {}, "beta": {}}
+        assert len(checks.check_settings()) == 2
+
+    @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8765", "[::1]:8765"])
+    def test_plain_http_on_loopback(self, settings, host):
+        settings.CERTN_ENVIRONMENTS = {"local": {"base_url": f"http://{host}"}}
+        assert found() == {}
+
+
+def write_column(credential, text):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE django_certn_certncredential SET client_secret = %s WHERE id = %s",
+            [text, credential.pk],
+        )
+
+
+@pytest.mark.django_db
+class TestStoredSecrets:
+    def test_another_encryption_key(self, make_credential, settings):
+        make_credential("acme")
+        make_credential("beta")
+        settings.FIELD_ENCRYPTION_KEY = OTHER_KEY
+        make_credential("gamma")
+        (message,) = found(databases=["default"]).values()
+        assert message.id == "django_certn.W001"
+        assert message.msg.endswith("database 'default': 'acme', 'beta'.")
+        assert "earlier encryption key" in message.hint
+
+    def test_plain_text(self, make_credential):
+        write_column(make_credential("acme"), SECRET)
+        make_credential("beta")
+        (message,) = found(databases=["default"]).values()
+        assert message.id == "django_certn.W002"
+        assert message.msg.endswith(": 'acme'.")
+        assert "certn_reencrypt --encrypt-plaintext --database default" in message.hint
+        assert SECRET not in str(message)
+
+    @pytest.mark.parametrize("text", ["", "b'gAAAAAfake'", '"gAAAAAfake"', "not ascii: ü"])
+    def test_what_cannot_be_a_secret_is_not_plain_text(self, make_credential, text):
+        write_column(make_credential(), text)
+        assert set(found(databases=["default"])) == {"django_certn.W001"}
+
+    def test_encrypted_twice(self, make_credential):
+        credential = make_credential()
+        once = CertnCredential.objects.get().client_secret.stored
+        write_column(credential, encrypt(once))
+        assert set(found(databases=["default"])) == {"django_certn.W001"}
+
+    def test_not_all_are_named_when_there_are_many(self, make_credential):
+        for number in range(23):
+            write_column(make_credential(f"acme-{number:02}"), SECRET)
+        (message,) = found(databases=["default"]).values()
+        assert message.msg.endswith("'acme-18', 'acme-19' and 3 more.")
+
+    @pytest.mark.parametrize("databases", [None, []])
+    def test_no_database_is_read_unasked(self, databases, django_assert_num_queries):
+        with django_assert_num_queries(0):
+            assert checks.check_stored_secrets(databases=databases) == []
+
+    def test_check_reads_no_database_unasked(self, make_credential, settings, capsys):
+        make_credential()
+        settings.FIELD_ENCRYPTION_KEY = OTHER_KEY
+        call_command("check")
+        assert "django_certn" not in capsys.readouterr().err
+        call_command("check", "--database", "default")
+        assert "django_certn.W001" in capsys.readouterr().err
+
+    @pytest.mark.django_db(databases=["default", "other"])
+    def test_each_database_that_is_named(self, make_credential, settings):
+        make_credential("acme")
+        CertnCredential.objects.using("other").create(name="beta", client_secret=SECRET)
+        settings.FIELD_ENCRYPTION_KEY = OTHER_KEY
+        first, second = checks.check_stored_secrets(databases=["default", "other"])
+        assert "'default': 'acme'" in first.msg
+        assert "'other': 'beta'" in second.msg
+
+    def test_before_migrate(self, make_credential, monkeypatch):
+        make_credential()
+        monkeypatch.setattr(connection.introspection, "table_names", list)
+        assert found(databases=["default"]) == {}
+
+    def test_a_database_out_of_reach(self, monkeypatch):
+        def table_names():
+            raise OperationalError("fake: no route")
+
+        monkeypatch.setattr(connection.introspection, "table_names", table_names)
+        assert found(databases=["default"]) == {}
+
+    def test_it_leaves_a_transaction_usable(self, make_credential):
+        with transaction.atomic():
+            found(databases=["default"])
+            make_credential()
+
+
+class TestCacheIsShared:
+    @pytest.mark.parametrize("entry", [LOCMEM, DUMMY])
+    def test_each_process_has_its_own(self, settings, entry):
+        settings.CACHES = {"default": FILES, "tokens": entry}
+        assert found() == {}
+        settings.CERTN_CACHE_ALIAS = "tokens"
+        (message,) = found().values()
+        assert message.id == "django_certn.W003"
+        assert entry["BACKEND"].rpartition(".")[2] in message.msg
+        assert "CERTN_CACHE_ALIAS" in message.hint
+
+    def test_only_before_a_deployment(self, settings):
+        settings.CACHES = {"default": LOCMEM}
+        assert run_checks(tags=[checks.TAG], databases=()) == []
+
+
+class TestCacheInRequests:
+    @pytest.fixture
+    def database_cache(self, settings):
+        settings.CACHES = {"default": DATABASE}
+
+    def atomic(self, monkeypatch, alias, value):
+        monkeypatch.setitem(connections[alias].settings_dict, "ATOMIC_REQUESTS", value)
+
+    def test_the_same_database(self, database_cache, monkeypatch):
+        self.atomic(monkeypatch, "default", True)
+        (message,) = found().values()
+        assert message.id == "django_certn.W004"
+        assert "'default'" in message.msg
+        assert "CERTN_CACHE_ALIAS" in message.hint
+
+    def test_without_atomic_requests(self, database_cache):
+        assert found() == {}
+
+    def test_another_database(self, database_cache, monkeypatch):
+        self.atomic(monkeypatch, "other", True)
+        assert found() == {}
+
+    def test_the_database_that_a_router_says(self, database_cache, monkeypatch, settings):
+        self.atomic(monkeypatch, "other", True)
+        settings.DATABASE_ROUTERS = ["tests.test_checks.CacheRouter"]
+        (message,) = found().values()
+        assert "'other'" in message.msg
+
+    def test_another_cache(self, settings, monkeypatch):
+        self.atomic(monkeypatch, "default", True)
+        settings.CACHES = {"default": FILES, "database": DATABASE}
+        assert found() == {}
+
+
+class CacheRouter:
+    def db_for_write(self, model, **hints):
+        return "other" if model._meta.app_label == "django_cache" else None
+
+
+def test_a_subclass_of_the_database_cache_is_one(settings, monkeypatch):
+    settings.CACHES = {"default": {**DATABASE, "BACKEND": "tests.test_checks.OwnCache"}}
+    monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", True)
+    assert set(found()) == {"django_certn.W004"}
+
+
+class OwnCache(DatabaseCache):
+    pass
+
+
+def test_the_level_is_in_the_id(settings):
+    settings.FIELD_ENCRYPTION_KEY = [KEY + ",", f"{KEY},{KEY}"]
+    settings.CERTN_REQUEST_TIMEOUT = 0
+    settings.CACHES = {"default": LOCMEM}
+    levels = {"E": "ERROR", "W": "WARNING"}
+    for message in found().values():
+        assert f"?: ({message.id})" in str(message)
+        assert type(message).__name__.upper() == levels[message.id.partition(".")[2][0]]
