@@ -2,6 +2,8 @@ import logging
 import time
 
 import pytest
+import requests
+import responses
 
 from django_certn.conf import conf
 from django_certn.exceptions import Status
@@ -97,23 +99,18 @@ def test_headers_and_bodies_that_drip(endpoint, at_once):
     assert time.monotonic() - began < 1.5
 
 
-def test_netrc_does_not_matter(endpoint, tmp_path, monkeypatch):
+@responses.activate
+def test_netrc_does_not_matter(tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login fake password fake\ndefault login fake password fake")
+    netrc.write_text("default login fake password fake\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    probed()
-    assert endpoint.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
+    url = "https://api.certn.co" + PATH
+    assert requests.utils.get_netrc_auth(url) == ("fake", "fake")
+    responses.get(url, json={"count": 3})
 
-
-def test_netrc_does_not_matter_where_it_is_looked_into(tls_endpoint, tmp_path, monkeypatch):
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine localhost login fake password fake")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", tls_endpoint.ca_file)
-    probed()
-    assert tls_endpoint.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
+    assert probe(conf.environment("production"), TOKEN, timeout=5).count == 3
+    assert responses.calls[0].request.headers["Authorization"] == f"Bearer {TOKEN}"
 
 
 def test_no_proxy_on_this_computer(endpoint, monkeypatch):

@@ -18,6 +18,8 @@ import os
 SECRET_KEY = "fake"
 FIELD_ENCRYPTION_KEY = os.environ.get("SITE_ENCRYPTION_KEY", "{key}")
 INSTALLED_APPS = ["django_certn"]
+if "SITE_FAILS_ITS_CHECKS" in os.environ:
+    ROOT_URLCONF = "no_such_module"
 USE_TZ = True
 DATABASES = {{
     "default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "{folder}/site.sqlite3"}},
@@ -177,6 +179,12 @@ def test_nothing_is_exchanged(site, running, arguments, returncode, error):
     code, document = site.check(*arguments)
     assert (code, document["results"], document["error"]["code"]) == (returncode, [], error)
     assert len(running.requests()) == before
+
+
+def test_a_site_that_fails_its_checks(site):
+    assert site.manage("check", SITE_FAILS_ITS_CHECKS="1").returncode != 0
+    code, document = site.check("good", SITE_FAILS_ITS_CHECKS="1")
+    assert (code, document["results"][0]["status"]) == (0, "ok")
 
 
 def test_a_wrong_call(site):
