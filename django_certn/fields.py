@@ -73,8 +73,8 @@ def is_current(ciphertext: str) -> bool:
     keys = settings.FIELD_ENCRYPTION_KEY
     first = keys[0] if isinstance(keys, list | tuple) else keys
     try:
-        Fernet(first).decrypt(ciphertext)
-    except InvalidToken:
+        Fernet(first).decrypt(ciphertext.encode())
+    except (InvalidToken, UnicodeError):
         return False
     return True
 
@@ -225,6 +225,7 @@ class SecretFormField(forms.CharField):
     """A form field that can be written and never shows what is stored."""
 
     def __init__(self, **kwargs: Any) -> None:
+        # Whatever is asked for: the admin asks for a text input, which would show the secret.
         # "new-password", or the browser offers the password of whoever is logged in.
         kwargs["widget"] = forms.PasswordInput(attrs={"autocomplete": "new-password"})
         super().__init__(**kwargs)
@@ -333,8 +334,6 @@ class EncryptedSecretField(package.EncryptedCharField):  # type: ignore[misc]
         return "" if secret is None else secret.ciphertext
 
     def formfield(self, **kwargs: Any) -> Any:
-        # The admin passes a text input here, which would show the secret.
-        kwargs.pop("widget", None)
         return models.Field.formfield(self, **{"form_class": SecretFormField, **kwargs})
 
     def save_form_data(self, instance: models.Model, data: Any) -> None:
