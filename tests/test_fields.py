@@ -48,6 +48,7 @@ from django_certn.fields import (
     clean_secret,
     decrypt,
     encrypt,
+    is_current,
     stored_text,
 )
 from django_certn.models import CertnCredential
@@ -358,6 +359,8 @@ LOOKUPS = {
         x=Count("pk", filter=Q(client_secret=SECRET))
     ),
     "When": lambda objects: objects.annotate(x=Case(When(client_secret=SECRET, then=Value(1)))),
+    "F": lambda objects: objects.filter(client_secret=F("name")),
+    "Subquery": lambda objects: objects.filter(client_secret__in=objects.values("name")),
     "filter by bytes": lambda objects: objects.filter(client_secret=SECRET.encode()),
 }  # fmt: skip
 
@@ -1039,8 +1042,12 @@ def test_a_pickle_of_plain_text_read_after_its_key_was_dropped(row, settings):
     write_column(row, SECRET)
     pickled = pickle.dumps(again(row))
     settings.FIELD_ENCRYPTION_KEY = NEW_KEY
+    unpickled = pickle.loads(pickled)
+    assert isinstance(unpickled.client_secret, UndecryptableSecret)
+    unpickled.save()
 
-    assert isinstance(pickle.loads(pickled).client_secret, UndecryptableSecret)
+    settings.FIELD_ENCRYPTION_KEY = OLD_KEY
+    assert decrypt(read_column(row)) == SECRET
 
 
 def test_bytes_in_the_column_are_read_as_text(row):
@@ -1105,6 +1112,38 @@ def test_decrypt_gives_none_for_what_it_cannot_read():
     assert decrypt("") is None
     assert decrypt("\ud800") is None
     assert decrypt(Fernet(OLD_KEY).encrypt(b"\xff").decode()) is None
+
+
+def test_only_the_first_key_is_the_current_one(settings):
+    old = encrypt(SECRET)
+    assert is_current(old)
+
+    settings.FIELD_ENCRYPTION_KEY = [NEW_KEY, OLD_KEY]
+    assert not is_current(old)
+    assert is_current(encrypt(SECRET))
+    settings.FIELD_ENCRYPTION_KEY = (OLD_KEY,)
+    assert is_current(old)
+    # Base64 passes over what is not of its alphabet.
+    assert is_current(f"{old}\u20ac")
+    assert not any(is_current(text) for text in ("", "gAAAAA", SECRET, "\u20ac", "\ud800"))
+
+
+@pytest.mark.parametrize(
+    ("stored", "secret"),
+    [
+        (SECRET, SECRET),
+        (f" {SECRET}\n", SECRET),
+        ("", None),
+        (f"{SECRET}\u20ac", None),
+        ("gAAAAA", None),
+        ("'gAAAAA'", None),
+    ],
+)
+def test_the_secret_that_is_stored_in_clear(stored, secret):
+    found = UndecryptableSecret(stored).plain_text()
+
+    assert found == secret
+    assert SECRET not in repr(found)
 
 
 # Without a key a site does not start
