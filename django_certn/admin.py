@@ -241,7 +241,7 @@ class CertnCredentialAdmin(BaseAdmin):
             try:
                 outcome = verify(credential)
             except CredentialNotFoundError:  # deleted meanwhile
-                message = gettext("%(name)s is not stored any more.") % {"name": credential.name}
+                message = gettext("“%(name)s” is not stored any more.") % {"name": credential.name}
                 self.message_user(request, message, messages.WARNING)
                 continue
             outcomes.append(outcome)
@@ -261,7 +261,7 @@ def tell(outcomes: list[Verification]) -> Iterator[tuple[int, str]]:
 
 
 def join(names: list[str]) -> str:
-    listed = ", ".join(names[:NAMES_SHOWN])
+    listed = ", ".join(f"“{name}”" for name in names[:NAMES_SHOWN])
     more = len(names) - NAMES_SHOWN
     if more <= 0:
         return listed

@@ -52,12 +52,16 @@ class CertnCredentialForm(BaseForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Any of these is missing when it is read-only to whoever looks at it.
-        if secret := self.fields.get("secret"):
-            secret.widget.attrs["class"] = "vTextField"  # as wide in the admin as the Client ID
+        secret, client_id = self.fields.get("secret"), self.fields.get("client_id")
+        if secret:
             self._describe_secret(secret)
-        if client_id := self.fields.get("client_id"):
+        if client_id:
+            attrs = client_id.widget.attrs
+            if secret and "class" in attrs:
+                # The admin and its themes style the inputs of the model's own fields only.
+                secret.widget.attrs["class"] = attrs["class"]
             # A text input above a password is where browsers fill in the login of this site.
-            client_id.widget.attrs.update(autocomplete="off", spellcheck="false")
+            attrs.update(autocomplete="off", spellcheck="false")
         environment: Any = self.fields.get("environment")
         stored = self.instance.environment
         if environment and stored and stored not in dict(environment.choices):
@@ -115,7 +119,7 @@ class CertnCredentialForm(BaseForm):
 
     def _get_validation_exclusions(self) -> set[str]:
         exclude: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
-        if not self.instance._state.adding and "environment" not in self.changed_data:
+        if "environment" not in self.changed_data:
             # An environment that left the settings keeps no other field from being saved.
             exclude.add("environment")
         return exclude

@@ -287,7 +287,7 @@ class TestPages:
         """What this app adds to the pages runs under a strict Content-Security-Policy."""
         from django.template.loader import get_template
 
-        source = get_template("admin/django_certn/certncredential/change_form.html")
+        source = get_template("admin/django_certn/certncredential/submit_line.html")
         text = source.template.source
         assert not re.search(r"<script|<style|style=|\son\w+=", text)
 
@@ -382,7 +382,7 @@ class TestSaveAndVerify:
         assert verified_live.calls == ["renamed"]
         assert not verified_live.in_transaction
         assert response.redirect_chain == [(change_url(row), 302)]
-        assert texts(response)[1:] == ["renamed: Detail of ok."]
+        assert texts(response)[1:] == ["“renamed”: Detail of ok."]
         assert response.context["messages"]._loaded_data[1].level_tag == "success"
         assert history() == ["Changed Name.", "Verified: ok"]
 
@@ -394,7 +394,7 @@ class TestSaveAndVerify:
         assert verified_live.calls == ["added"]
         assert not verified_live.in_transaction
         assert response.redirect_chain == [(change_url(added), 302)]
-        assert texts(response)[1:] == ["added: Detail of rejected. Hint for rejected."]
+        assert texts(response)[1:] == ["“added”: Detail of rejected. Hint for rejected."]
         assert response.context["messages"]._loaded_data[1].level_tag == "error"
         assert history() == ["Added.", "Verified: rejected"]
         assert NEW_SECRET not in page(response)
@@ -427,7 +427,7 @@ class TestSaveAndVerify:
         data = SAVED | {"name": "renamed", "_verify": "1"}
         response = client.post(change_url(row), data, follow=True)
         assert seen == ["renamed"]
-        assert texts(response)[1:] == ["renamed is not stored any more."]
+        assert texts(response)[1:] == ["“renamed” is not stored any more."]
 
     def test_an_error_verifies_nothing(self, client, row, verified):
         response = client.post(change_url(row), SAVED | {"name": "", "_verify": "1"})
@@ -454,7 +454,7 @@ class TestSaveAndVerify:
         response = adder.post(ADD, ADDED | {"_verify": "1"}, follow=True)
         assert response.status_code == 200
         assert verified.calls == ["added"]
-        assert "added: Detail of ok." in texts(response)
+        assert "“added”: Detail of ok." in texts(response)
 
     def test_an_inactive_row(self, client, row, verified):
         client.post(change_url(row), SAVED | {"is_active": "", "_verify": "1"})
@@ -477,8 +477,8 @@ class TestVerifySelected:
         assert verified_live.calls == ["default", "inactive"]
         assert not verified_live.in_transaction
         assert texts(response) == [
-            "default: Detail of ok.",
-            "inactive: Detail of rejected. Hint for rejected.",
+            "“default”: Detail of ok.",
+            "“inactive”: Detail of rejected. Hint for rejected.",
         ]
         assert history() == ["Verified: ok", "Verified: rejected"]
         assert set(LogEntry.objects.values_list("user__username", flat=True)) == {"boss"}
@@ -490,11 +490,11 @@ class TestVerifySelected:
         response = self.select(client, *rows)
         assert len(verified.calls) == 30
         rejected, ok, unreachable = sorted(texts(response))
-        assert rejected.startswith("row-00, row-01, ")
-        assert rejected.endswith("row-09 and 2 more: Detail of rejected. Hint for rejected.")
-        assert ok.startswith("row-12, ")
-        assert ok.endswith("row-21 and 7 more: Detail of ok.")
-        assert unreachable == "row-29: Detail of unreachable. Hint for unreachable."
+        assert rejected.startswith("“row-00”, “row-01”, ")
+        assert rejected.endswith("“row-09” and 2 more: Detail of rejected. Hint for rejected.")
+        assert ok.startswith("“row-12”, ")
+        assert ok.endswith("“row-21” and 7 more: Detail of ok.")
+        assert unreachable == "“row-29”: Detail of unreachable. Hint for unreachable."
         assert LogEntry.objects.count() == 30
 
     def test_stops_in_time(self, client, make_credential, verified, monkeypatch):
@@ -514,7 +514,7 @@ class TestVerifySelected:
             raise certn_admin.CredentialNotFoundError
 
         monkeypatch.setattr(certn_admin, "verify", verify)
-        assert texts(self.select(client, row)) == ["default is not stored any more."]
+        assert texts(self.select(client, row)) == ["“default” is not stored any more."]
         assert not LogEntry.objects.exists()
 
     def test_is_an_action_of_the_list_alone(self, client, row, verified):

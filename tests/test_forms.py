@@ -93,6 +93,15 @@ class TestSecretField:
         assert 'autocomplete="new-password"' in html
         assert "maxlength" not in html  # a browser would cut what is pasted, without a word
 
+    def test_browsers_take_the_pair_for_no_login(self):
+        assert 'autocomplete="off"' in str(CertnCredentialForm()["client_id"])
+
+    def test_looks_like_the_client_id(self):
+        wide = {"client_id": forms.TextInput({"class": "wide"})}
+        form = forms.modelform_factory(CertnCredential, CertnCredentialForm, widgets=wide)
+        assert 'class="wide"' in str(form()["secret"])
+        assert "class" not in str(CertnCredentialForm()["secret"])
+
     def test_help_text_is_tied_to_the_input(self, credential):
         form = CertnCredentialForm(instance=credential)
         assert 'aria-describedby="id_secret_helptext"' in str(form["secret"])
