@@ -5,12 +5,12 @@ A call goes down through these rooms and comes back from the first that can answ
 (``fetch.py``, ``store.py``), the exchange (``django_certn.oauth``).
 """
 
-from django_certn.tokens.service import service
+from django_certn.tokens.service import service as _service
 from django_certn.tokens.token import AccessToken
 
 __all__ = ["AccessToken", "aget_token", "get_token", "invalidate_token", "stats"]
 
-get_token = service.get_token
-aget_token = service.aget_token
-invalidate_token = service.invalidate_token
-stats = service.stats
+get_token = _service.get_token
+aget_token = _service.aget_token
+invalidate_token = _service.invalidate_token
+stats = _service.stats

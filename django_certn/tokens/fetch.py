@@ -37,7 +37,8 @@ class Outcome:
 
     Attributes:
         is_final: no token that lives longer is to be had now.
-        was_cut: the exchange had less time than it is due, so its failure tells nobody else much.
+        was_cut: it ran out of the time that the caller who started the flight had left, which
+            tells nothing to the others.
     """
 
     lease: Lease | None = None
@@ -172,7 +173,7 @@ class Fetcher:
         self.count(key.name, "failures")
         if lease := self.reconcile(slot, self.store.read(slot)):
             return Outcome(self.back_off(slot, lease, error), is_final=True)
-        was_cut = error.http_status is None and budget < due
+        was_cut = budget < due and self.clocks.monotonic() >= deadline
         if not was_cut:
             self.remember(slot, error)
         return Outcome(error=error, was_cut=was_cut)

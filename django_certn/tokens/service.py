@@ -187,12 +187,10 @@ class TokenService:
         self.memos.forget()
 
     def connect(self) -> None:
-        """Follow what makes a memo wrong: another key, other settings, a fork."""
+        """Follow what makes a memo wrong: another key, other settings."""
         post_save.connect(self.credential_changed, sender=CertnCredential)
         post_delete.connect(self.credential_changed, sender=CertnCredential)
         setting_changed.connect(self.setting_changed)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self.after_fork)
 
     def credential_changed(
         self, *, instance: CertnCredential, using: str, **kwargs: object
@@ -219,3 +217,5 @@ class TokenService:
 
 
 service = TokenService()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=service.after_fork)

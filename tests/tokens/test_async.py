@@ -1,0 +1,124 @@
+"""The same service for coroutines."""
+
+import asyncio
+import threading
+import time
+from functools import partial
+
+import pytest
+from asgiref.sync import async_to_sync
+
+from django_certn.exceptions import CertnUnavailableError, CredentialRejectedError
+
+
+def run(call):
+    """Run it as Django does: what is not async runs in this thread, on its connections."""
+    return async_to_sync(call)()
+
+
+async def until(condition):
+    while not condition():  # noqa: ASYNC110 - a thread makes it true
+        await asyncio.sleep(0.005)
+
+
+def test_a_hit_is_answered_inline(service, credential, exchanges, monkeypatch):
+    async def hits():
+        await service.aget_token()
+        monkeypatch.setattr("django_certn.tokens.service.Search", None)
+        call = service.aget_token()
+        with pytest.raises(StopIteration) as stop:
+            call.send(None)  # it never yields to the loop
+        return stop.value.value
+
+    assert run(hits).value == "fake-token-1"
+
+
+def test_a_thousand_coroutines_share_one_exchange(service, credential, exchanges):
+    exchanges.hold = threading.Event()
+
+    async def crowd():
+        calls = [asyncio.create_task(service.aget_token(timeout=60)) for _ in range(1000)]
+        await until(lambda: exchanges.count)
+        exchanges.hold.set()
+        return await asyncio.gather(*calls)
+
+    assert {token.value for token in run(crowd)} == {"fake-token-1"}
+    assert exchanges.count == 1
+
+
+def test_who_is_cancelled_takes_nothing_from_the_others(service, credential, exchanges):
+    exchanges.hold = threading.Event()
+
+    async def crowd():
+        calls = []
+        for _ in range(10):
+            calls.append(asyncio.create_task(service.aget_token()))
+            await until(lambda: exchanges.count)  # the first starts the exchange
+        await until(lambda: service.stats()["default"]["waits"] == 10)
+        for call in calls[:9]:
+            call.cancel()
+        await asyncio.sleep(0.02)
+        exchanges.hold.set()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    *cancelled, survivor = run(crowd)
+    assert all(isinstance(outcome, asyncio.CancelledError) for outcome in cancelled)
+    assert survivor.value == "fake-token-1"
+    assert exchanges.count == 1
+
+
+def test_the_loop_goes_on_meanwhile(service, credential, exchanges):
+    exchanges.hold = threading.Event()
+
+    async def busy():
+        call = asyncio.create_task(service.aget_token())
+        ticks = 0
+        while not exchanges.count or ticks < 20:
+            await asyncio.sleep(0.001)
+            ticks += 1
+        exchanges.hold.set()
+        await call
+        return ticks
+
+    assert run(busy) >= 20
+
+
+def test_threads_and_coroutines_share_one_exchange(service, credential, exchanges, monkeypatch):
+    key = credential.key()  # the transaction of a test is not for another thread to read
+    monkeypatch.setattr("django_certn.tokens.search.active_key", lambda name: (key, "default"))
+    exchanges.hold = threading.Event()
+    found = []
+
+    async def crowd():
+        call = asyncio.create_task(service.aget_token())
+        await until(lambda: exchanges.count)
+        thread = threading.Thread(target=lambda: found.append(service.get_token()))
+        thread.start()
+        await until(lambda: service.stats()["default"]["waits"] == 2)
+        exchanges.hold.set()
+        found.append(await call)
+        thread.join()
+
+    run(crowd)
+    assert [token.value for token in found] == ["fake-token-1"] * 2
+    assert exchanges.count == 1
+
+
+def test_its_errors_are_those_of_get_token(service, credential, exchanges):
+    exchanges.answer = CredentialRejectedError("fake", http_status=401)
+    with pytest.raises(CredentialRejectedError) as raised:
+        run(service.aget_token)
+    assert raised.value.__context__ is None
+
+
+def test_it_waits_no_longer_than_its_timeout(service, credential, exchanges, caplog):
+    exchanges.hold = threading.Event()
+    began = time.monotonic()
+    with pytest.raises(CertnUnavailableError):
+        run(partial(service.aget_token, timeout=0.05))
+    assert time.monotonic() - began < 5
+    exchanges.hold.set()  # it lands when the loop is closed, and nobody minds
+    for thread in threading.enumerate():
+        if thread.name == "certn-flight":
+            thread.join(5)
+    assert caplog.records == []

@@ -1,0 +1,51 @@
+import threading
+
+import pytest
+
+from django_certn.tokens.flight import Flights
+
+
+def test_whoever_comes_while_it_is_up_shares_it():
+    flights, land = Flights(), threading.Event()
+    first = flights.join("a", lambda: land.wait(10))
+    second = flights.join("a", lambda: "another")
+    assert first is second
+    other = flights.join("b", lambda: "of another slot")
+    assert other.result(5) == "of another slot"
+    land.set()
+    assert first.result(5) is True
+    assert flights.join("a", lambda: "next").result(5) == "next"
+
+
+def test_it_cannot_be_cancelled():
+    land = threading.Event()
+    flight = Flights().join("a", lambda: land.wait(10))
+    assert not flight.cancel()
+    land.set()
+    assert flight.result(5) is True
+
+
+def test_an_error_reaches_those_who_wait():
+    def crash():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Flights().join("a", crash).result(5)
+
+
+def test_it_has_landed_before_anybody_hears_of_it():
+    flights = Flights()
+    for number in range(50):
+        assert flights.join("a", lambda number=number: number).result(5) == number
+
+
+def test_without_a_thread_there_is_an_error(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    flights = Flights()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            flights.join("a", lambda: None).result(5)
+    assert flights.join("a", lambda: "well again").result(5) == "well again"

@@ -1,0 +1,699 @@
+"""The token service in one process, on clocks that the tests move."""
+
+import os
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from django.core.cache import cache, caches
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from django_certn import tokens
+from django_certn.answers import TokenResponse
+from django_certn.exceptions import (
+    CertnConfigurationError,
+    CertnUnavailableError,
+    CredentialInactiveError,
+    CredentialNotFoundError,
+    CredentialRejectedError,
+    CredentialUndecryptableError,
+    RateLimitedError,
+)
+from django_certn.fields import Secret
+from django_certn.models import CertnCredential
+from django_certn.tokens.store import slot_of
+from tests.tokens.conftest import settle
+
+HOURS = 3600.0
+
+
+class RollBackError(Exception):
+    pass
+
+
+def values(service, count=3, **options):
+    return {str(service.get_token(**options).value) for _ in range(count)}
+
+
+# At hand
+
+
+def test_a_hundred_calls_are_one_exchange(service, credential, exchanges):
+    assert values(service, 100) == {"fake-token-1"}
+    assert exchanges.count == 1
+
+
+def test_a_token_at_hand_costs_no_query_no_cache_call_and_no_lock(
+    service, credential, django_assert_num_queries, monkeypatch
+):
+    service.get_token()
+    monkeypatch.setattr(service.fetcher.store, "call", None)
+    service.memos.lock.acquire()  # nobody else gets past it
+    try:
+        with django_assert_num_queries(0):
+            caller = threading.Thread(target=service.get_token, daemon=True)
+            caller.start()
+            caller.join(5)
+            assert not caller.is_alive()
+    finally:
+        service.memos.lock.release()
+
+
+def test_the_public_functions_are_those_of_the_service():
+    assert tokens.get_token == tokens.service.service.get_token
+    assert tokens.stats == tokens.service.service.stats
+
+
+def test_an_exchange_gets_the_budget_or_what_is_left(service, credential, exchanges, settings):
+    settings.CERTN_REQUEST_TIMEOUT = 7.0
+    service.get_token()
+    assert exchanges.calls[-1][1] == 7.0
+    service.clear()
+    cache.clear()
+    service.get_token(timeout=3.0)
+    assert exchanges.calls[-1][1] == 3.0
+
+
+def test_a_budget_that_was_cut_short_tells_others_nothing(service, credential, exchanges):
+    exchanges.takes = 5.0
+    with pytest.raises(CertnUnavailableError):
+        service.get_token(timeout=3.0)
+    assert service.get_token().value == "fake-token-1"
+    assert exchanges.count == 2
+
+
+def test_a_network_that_fails_at_once_is_not_tried_until_the_time_is_up(
+    service, credential, exchanges
+):
+    exchanges.answer = CertnUnavailableError("fake: refused")
+    for _ in range(2):
+        with pytest.raises(CertnUnavailableError):
+            service.get_token(timeout=3.0)
+    assert exchanges.count == 1
+
+
+def test_a_caller_waits_no_longer_than_its_timeout(service, credential, exchanges):
+    exchanges.hold = threading.Event()
+    try:
+        with pytest.raises(CertnUnavailableError, match=r"'default' within 0\.05 seconds"):
+            service.get_token(timeout=0.05)
+    finally:
+        exchanges.hold.set()
+        settle()
+
+
+# The row
+
+
+def test_an_unknown_name_never_falls_back(service, credential):
+    service.get_token()
+    with pytest.raises(CredentialNotFoundError, match="'acme'"):
+        service.get_token("acme")
+
+
+def test_an_inactive_credential_gets_none(service, credential, exchanges):
+    service.get_token()
+    credential.is_active = False
+    credential.save()
+    with pytest.raises(CredentialInactiveError, match="'default'"):
+        service.get_token()
+    assert exchanges.count == 1
+
+
+def test_an_unreadable_secret_is_sent_nowhere(service, credential, exchanges, settings):
+    settings.FIELD_ENCRYPTION_KEY = "YW5vdGhlci1mYWtlLWVuY3J5cHRpb24ta2V5LTEyMyE="
+    with pytest.raises(CredentialUndecryptableError):
+        service.get_token()
+    assert exchanges.count == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("CERTN_CACHE_ALIAS", "nowhere"), ("CERTN_REQUEST_TIMEOUT", "soon")]
+)
+def test_a_setting_that_is_wrong_is_named(service, credential, settings, name, value):
+    setattr(settings, name, value)
+    for _ in range(2):
+        with pytest.raises(CertnConfigurationError, match=name):
+            service.get_token()
+
+
+def test_a_credential_stands_for_its_row(service, credential, exchanges):
+    credential.client_secret = "fake-in-memory-only"
+    assert service.get_token(credential).value == "fake-token-1"
+    assert service.get_token(credential).value == "fake-token-1"
+    assert exchanges.calls[0][0].client_secret == "fake-secret-0123456789"
+    assert exchanges.count == 1
+
+
+def test_an_unsaved_credential_has_no_row(service, credential):
+    with pytest.raises(CredentialNotFoundError):
+        service.get_token(CertnCredential(name="default"))
+
+
+def test_another_secret_gets_another_token_at_once(service, credential):
+    assert values(service) == {"fake-token-1"}
+    credential.client_secret = "fake-rotated"
+    credential.save()
+    assert values(service) == {"fake-token-2"}
+
+
+def test_the_earlier_secret_finds_its_own_token_again(service, credential):
+    service.get_token()
+    secret = credential.client_secret
+    for text, token in (("fake-rotated", "fake-token-2"), (secret, "fake-token-1")):
+        credential.client_secret = text
+        credential.save()
+        assert values(service) == {token}
+
+
+def test_an_update_is_seen_at_the_next_look(service, credential, time_):
+    service.get_token()
+    CertnCredential.objects.update(client_secret="fake-rotated")
+    time_.pass_(12.1)
+    assert values(service) == {"fake-token-2"}
+
+
+def test_a_deleted_credential_is_gone(service, credential):
+    service.get_token()
+    credential.delete()
+    with pytest.raises(CredentialNotFoundError):
+        service.get_token()
+
+
+def test_the_row_is_looked_at_every_ten_seconds(service, credential, time_):
+    service.get_token()
+    for seconds, queries in ((9.9, 0), (0.2, 1), (9.7, 0)):
+        time_.pass_(seconds)
+        with CaptureQueriesContext(connection) as captured:
+            service.get_token()
+        assert len(captured) == queries
+        settle()
+
+
+def test_while_the_database_is_down_a_valid_token_is_served(
+    service, credential, time_, monkeypatch
+):
+    service.get_token()
+    time_.pass_(60)
+
+    def down(*args):
+        raise DatabaseError
+
+    monkeypatch.setattr("django_certn.tokens.search.active_key", down)
+    assert values(service) == {"fake-token-1"}
+    time_.pass_(10 * HOURS)
+    with pytest.raises(DatabaseError):
+        service.get_token()
+
+
+# Transactions
+
+
+def test_what_a_rolled_back_transaction_saved_leaves_no_memo(service, credential):
+    service.get_token()
+    with pytest.raises(RollBackError), transaction.atomic():
+        credential.client_secret = "fake-never-committed"
+        credential.save()
+        assert values(service) == {"fake-token-2"}
+        raise RollBackError
+    assert values(service) == {"fake-token-1"}
+
+
+def test_what_a_rolled_back_transaction_wrote_without_a_signal_leaves_no_memo(service, db):
+    with pytest.raises(RollBackError), transaction.atomic():
+        CertnCredential.objects.bulk_create(
+            [CertnCredential(environment="demo", client_id="fake-id", client_secret="fake")]
+        )
+        service.get_token()
+        raise RollBackError
+    with pytest.raises(CredentialNotFoundError):
+        service.get_token()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_memo_outlives_the_transaction_that_committed(service, credential):
+    with transaction.atomic():
+        service.get_token()
+    with CaptureQueriesContext(connection) as queries:
+        service.get_token()
+    assert len(queries) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_memo_of_the_row_as_it_was_goes_at_the_commit(service, credential):
+    with transaction.atomic():
+        credential.client_secret = "fake-rotated"
+        credential.save()
+        # Another thread, which does not see the change yet.
+        memo_of_another_thread = service.memos.by_name
+        service.get_token()
+        assert memo_of_another_thread
+    assert not service.memos.by_name
+    assert values(service) == {"fake-token-2"} or values(service) == {"fake-token-1"}
+
+
+# Settings
+
+
+def test_other_settings_clear_the_memos(service, credential, settings):
+    service.get_token()
+    settings.CERTN_ENVIRONMENTS = {"local": {"base_url": "http://127.0.0.1:10"}}
+    assert values(service) == {"fake-token-2"}
+
+
+def test_the_memos_are_bounded(service, credential, monkeypatch):
+    monkeypatch.setattr("django_certn.tokens.memo.MEMOS_MOST", 3)
+    monkeypatch.setattr("django_certn.tokens.fetch.SLOTS_MOST", 3)
+    names = [f"tenant-{number}" for number in range(5)]
+    for name in names:
+        CertnCredential.objects.create(
+            name=name, environment="local", client_id=name, client_secret="fake"
+        )
+    for name in names:
+        service.get_token(name)
+    assert list(service.memos.by_name) == names[-3:]
+    assert len(service.fetcher.locals) == 3
+
+
+# The shared cache
+
+
+def entry_of(credential):
+    return cache.get(slot_of(credential.key()))
+
+
+def test_another_process_finds_the_token_in_the_cache(new_service, credential, exchanges):
+    assert new_service().get_token().value == "fake-token-1"
+    assert new_service().get_token().value == "fake-token-1"
+    assert exchanges.count == 1
+
+
+def test_the_entry_does_not_show_the_token(service, credential):
+    token = service.get_token()
+    text = entry_of(credential)
+    assert isinstance(text, str)
+    assert token.value not in text
+    assert credential.client_secret not in slot_of(credential.key())
+
+
+def test_the_cache_key_suits_every_backend(credential):
+    slot = slot_of(credential.key())
+    assert slot.replace(":", "").isalnum()
+    assert len(slot) < 50
+
+
+@pytest.mark.parametrize("found", ["", "gAAAAA", "not a token", 7, None, {"token": "fake"}])
+def test_an_entry_that_cannot_be_read_is_a_miss(new_service, credential, exchanges, found):
+    new_service().get_token()
+    cache.set(slot_of(credential.key()), found)
+    assert new_service().get_token().value == "fake-token-2"
+
+
+def test_an_entry_under_a_dropped_encryption_key_is_a_miss(
+    new_service, credential, exchanges, settings
+):
+    old, new = settings.FIELD_ENCRYPTION_KEY, "YW5vdGhlci1mYWtlLWVuY3J5cHRpb24ta2V5LTEyMyE="
+    new_service().get_token()
+    settings.FIELD_ENCRYPTION_KEY = [new, old]
+    assert new_service().get_token().value == "fake-token-1"
+    CertnCredential.objects.get().save()  # under the new key
+    settings.FIELD_ENCRYPTION_KEY = new
+    assert new_service().get_token().value == "fake-token-2"
+
+
+def test_a_process_puts_back_what_the_cache_lost(new_service, credential, time_, exchanges):
+    service = new_service()
+    service.get_token()
+    cache.clear()
+    time_.pass_(13)
+    service.get_token()
+    settle()
+    assert new_service().get_token().value == "fake-token-1"
+    assert exchanges.count == 1
+
+
+def test_the_token_cache_may_be_another_than_the_default(service, credential, settings):
+    settings.CACHES = {
+        **settings.CACHES,
+        "tokens": {
+            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+            "LOCATION": "tokens",
+        },
+    }
+    settings.CERTN_CACHE_ALIAS = "tokens"
+    service.get_token()
+    assert entry_of(credential) is None
+    assert caches["tokens"].get(slot_of(credential.key()))
+
+
+# The end of a token
+
+
+def test_a_token_is_renewed_early_by_one_and_nobody_waits(service, credential, exchanges, time_):
+    service.get_token()
+    time_.pass_(9 * HOURS)
+    exchanges.hold = threading.Event()
+    time_.pass_(8 * 60)  # within the last hour of ten, past the jittered moment
+    try:
+        assert values(service) == {"fake-token-1"}
+    finally:
+        exchanges.hold.set()
+        settle()
+    assert values(service) == {"fake-token-2"}
+    assert exchanges.count == 2
+
+
+def test_a_renewal_that_fails_backs_off(new_service, credential, exchanges, time_):
+    service, other = new_service(), new_service()
+    service.get_token()
+    other.get_token()
+    exchanges.answer = RateLimitedError("fake", http_status=429, retry_after=200)
+    time_.pass_(9.2 * HOURS)
+    for _ in range(8):
+        for each in (service, other):
+            assert values(each) == {"fake-token-1"}
+            settle()
+        time_.pass_(20)
+    assert exchanges.count == 2
+    time_.pass_(60)  # 220 seconds after it failed
+    values(service)
+    settle()
+    assert exchanges.count == 3
+
+
+def test_a_token_is_not_handed_out_in_its_last_minute(service, credential, exchanges, time_):
+    service.get_token()
+    exchanges.answer = CertnUnavailableError("fake", http_status=503)
+    time_.pass_(10 * HOURS - 61)
+    assert values(service) == {"fake-token-1"}
+    settle()
+    time_.pass_(2)
+    with pytest.raises(CertnUnavailableError):
+        service.get_token()
+
+
+def test_a_life_of_seconds_is_used_too(service, credential, exchanges, time_):
+    exchanges.answer = 5.0
+    assert values(service) == {"fake-token-1"}
+    time_.pass_(4)
+    assert values(service) == {"fake-token-1"}
+    time_.pass_(2)
+    assert values(service) == {"fake-token-2"}
+
+
+def test_min_validity_is_what_the_token_still_lives(service, credential, exchanges, time_):
+    service.get_token()
+    assert values(service, min_validity=9 * HOURS) == {"fake-token-1"}
+    time_.pass_(2 * HOURS)
+    assert values(service) == {"fake-token-1"}
+    settle()
+    assert values(service, min_validity=9 * HOURS) == {"fake-token-2"}
+    assert exchanges.count == 2
+
+
+def test_more_than_a_whole_life_is_met_by_one_exchange_a_minute(
+    service, credential, exchanges, time_
+):
+    assert values(service, 10, min_validity=11 * HOURS) == {"fake-token-1"}
+    assert exchanges.count == 1
+    time_.pass_(61)
+    cache.delete(slot_of(credential.key()) + ":forced")  # LocMem has a clock of its own
+    assert values(service, 10, min_validity=11 * HOURS) == {"fake-token-2"}
+    assert exchanges.count == 2
+
+
+def test_expiry_is_told_in_time_of_the_wall(service, credential, time_):
+    token = service.get_token()
+    assert token.expires_at == datetime.fromtimestamp(time_.wall + 10 * HOURS, UTC)
+
+
+# Failures
+
+
+def test_a_rejected_key_is_remembered_for_a_minute(new_service, credential, exchanges, time_):
+    exchanges.answer = CredentialRejectedError("fake", http_status=401, error_code="invalid_client")
+    for service in (new_service(), new_service()):
+        for _ in range(3):
+            with pytest.raises(CredentialRejectedError) as raised:
+                service.get_token()
+            assert raised.value.http_status == 401
+            assert raised.value.error_code == "invalid_client"
+    assert exchanges.count == 1
+
+
+def test_each_caller_gets_an_exception_of_its_own(service, credential, exchanges):
+    exchanges.answer = CredentialRejectedError("fake", http_status=401)
+    caught = []
+    for _ in range(2):
+        with pytest.raises(CredentialRejectedError) as raised:
+            service.get_token()
+        caught.append(raised.value)
+    assert caught[0] is not caught[1]
+    assert caught[0] is not exchanges.answer
+
+
+def test_no_frame_of_an_error_holds_the_key(service, credential, exchanges):
+    exchanges.answer = CredentialRejectedError("fake", http_status=401)
+    with pytest.raises(CredentialRejectedError) as raised:
+        service.get_token()
+    error = raised.value
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    for entry in raised.traceback:
+        held = [
+            value
+            for value in entry.frame.f_locals.values()
+            if isinstance(value, CertnCredential) or hasattr(value, "client_secret")
+        ]
+        assert not held or entry.path.name == "test_service.py"
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (CredentialRejectedError("fake", http_status=401), 60),
+        (RateLimitedError("fake", http_status=429, retry_after=90), 90),
+        (RateLimitedError("fake", http_status=429, retry_after=1), 2),
+        (RateLimitedError("fake", http_status=429, retry_after=9999), 300),
+        (CertnUnavailableError("fake", http_status=503, retry_after=40), 40),
+        (CertnUnavailableError("fake", http_status=500, retry_after=40), 5),
+        (CertnUnavailableError("fake"), 5),
+    ],
+)
+def test_how_long_a_failure_is_remembered(
+    service, credential, exchanges, time_, settings, error, seconds
+):
+    # By the process alone: the cache of the tests has a clock of its own.
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+    exchanges.answer = error
+    for passed, count in ((0, 1), (seconds - 0.1, 1), (0.2, 2)):
+        time_.pass_(passed)
+        with pytest.raises(type(error)):
+            service.get_token()
+        assert exchanges.count == count
+
+
+@pytest.mark.parametrize(
+    ("error", "elsewhere"),
+    [
+        (CertnUnavailableError("fake"), 2),
+        (CertnUnavailableError("fake", http_status=500), 1),
+        (CredentialRejectedError("fake", http_status=401), 1),
+    ],
+)
+def test_only_this_host_remembers_a_failing_network(
+    new_service, credential, exchanges, monkeypatch, error, elsewhere
+):
+    exchanges.answer = error
+    for host, count in (("a", 1), ("a", 1), ("b", elsewhere), ("b", elsewhere)):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        with pytest.raises(type(error)):
+            new_service().get_token()
+        assert exchanges.count == count
+
+
+def test_a_new_secret_starts_clean(service, credential, exchanges):
+    exchanges.answer = CredentialRejectedError("fake", http_status=401)
+    with pytest.raises(CredentialRejectedError):
+        service.get_token()
+    exchanges.answer = 36000.0
+    credential.client_secret = "fake-rotated"
+    credential.save()
+    assert service.get_token().value == "fake-token-1"
+
+
+def test_a_verification_clears_the_memory(new_service, credential, exchanges):
+    service, verifying = new_service(), new_service()
+    exchanges.answer = CredentialRejectedError("fake", http_status=401)
+    with pytest.raises(CredentialRejectedError):
+        service.get_token()
+    exchanges.answer = 36000.0
+    verifying.forgive(credential.key())
+    assert service.get_token().value == "fake-token-1"
+
+
+def test_the_token_of_a_verification_is_used_everywhere(new_service, credential, exchanges, time_):
+    service, verifying = new_service(), new_service()
+    service.get_token()
+    verifying.adopt(credential.key(), TokenResponse(Secret("fake-verified"), 36000.0))
+    assert verifying.get_token().value == "fake-verified"
+    time_.pass_(13)
+    service.get_token()
+    settle()
+    assert service.get_token().value == "fake-verified"
+    assert exchanges.count == 1
+
+
+# Invalidation
+
+
+def test_an_invalidated_token_is_replaced(service, credential, exchanges):
+    token = service.get_token()
+    assert service.invalidate_token("default", token) is True
+    assert values(service) == {"fake-token-2"}
+    assert exchanges.count == 2
+
+
+def test_a_token_may_be_given_by_its_value(service, credential):
+    assert service.invalidate_token(credential, str(service.get_token().value)) is True
+
+
+def test_a_token_that_is_not_in_force_is_not_dropped(service, credential):
+    service.get_token()
+    assert service.invalidate_token("default", "fake-earlier") is False
+    assert values(service) == {"fake-token-1"}
+
+
+def test_within_a_minute_of_a_forced_renewal_the_token_stays(service, credential, exchanges, time_):
+    service.invalidate_token("default", service.get_token())
+    assert service.invalidate_token("default", service.get_token()) is False
+    assert values(service) == {"fake-token-2"}
+    time_.pass_(61)
+    cache.delete(slot_of(credential.key()) + ":forced")
+    assert service.invalidate_token("default", service.get_token()) is True
+    assert values(service) == {"fake-token-3"}
+
+
+def test_a_process_without_a_cache_keeps_count_itself(service, credential, settings, exchanges):
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+    assert service.invalidate_token("default", service.get_token()) is True
+    assert service.invalidate_token("default", service.get_token()) is False
+    assert exchanges.count == 2
+
+
+def test_a_dead_token_is_not_put_back(new_service, credential, exchanges, time_):
+    service, other = new_service(), new_service()
+    token = service.get_token()
+    other.get_token()
+    service.invalidate_token("default", token)
+    time_.pass_(13)
+    other.get_token()  # looks, and finds the tombstone
+    settle()
+    assert values(other) == values(service) == {"fake-token-2"}
+    assert exchanges.count == 2
+
+
+def test_a_token_that_is_newer_than_the_tombstone_is_put_back(new_service, credential, exchanges):
+    service = new_service()
+    dead = service.get_token()
+    service.invalidate_token("default", dead)
+    tombstone = entry_of(credential)
+    service.get_token()
+    cache.set(slot_of(credential.key()), tombstone)  # it came late
+    service.memos.forget()
+    service.get_token()
+    settle()
+    assert new_service().get_token().value == "fake-token-2"
+    assert exchanges.count == 2
+
+
+# The clocks
+
+
+@pytest.mark.parametrize("hours", [2, -2, 30, -30])
+def test_a_clock_that_is_set_costs_one_exchange_at_most(
+    new_service, credential, exchanges, time_, hours
+):
+    exchanges.answer = 1 * HOURS
+    warm = new_service()
+    warm.get_token()
+    time_.wall += hours * HOURS
+    time_.mono += 13
+    for service in (warm, new_service(), new_service(), warm):
+        service.get_token()
+        settle()
+    assert exchanges.count <= 2
+
+
+# To be seen
+
+
+def test_stats(service, credential, exchanges, time_):
+    for _ in range(5):
+        service.get_token()
+    assert service.stats() == {"default": {"relooks": 1, "exchanges": 1, "waits": 1, "failures": 0}}
+    time_.pass_(13)
+    service.get_token()
+    settle()
+    assert service.stats()["default"] | {"waits": 1} == {
+        "relooks": 2,
+        "exchanges": 1,
+        "waits": 1,
+        "failures": 0,
+    }
+    service.stats()["default"]["relooks"] = 7
+    assert service.stats()["default"]["relooks"] == 2
+
+
+# Threads and forks
+
+
+def test_threads_share_a_flight(service, credential, exchanges, monkeypatch):
+    exchanges.hold = threading.Event()
+    key = credential.key()
+    monkeypatch.setattr("django_certn.tokens.search.active_key", lambda name: (key, "default"))
+    found = []
+    callers = [
+        threading.Thread(target=lambda: found.append(service.get_token())) for _ in range(16)
+    ]
+    for caller in callers:
+        caller.start()
+    while service.stats().get("default", {}).get("waits", 0) < 16:
+        pass
+    exchanges.hold.set()
+    for caller in callers:
+        caller.join()
+    assert len(set(map(id, found))) == 1
+    assert exchanges.count == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_goes_on_with_the_token_and_fetches_its_own(
+    service, credential, exchanges
+):
+    service.get_token()
+    exchanges.hold = threading.Event()
+    other = credential.key()
+    future = service.flights.join("certn:other", exchanges.hold.wait)  # up while it forks
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        exchanges.hold = None
+        service.after_fork()
+        try:
+            warm = service.get_token().value
+            service.fetcher.locals.clear()
+            outcome = service.flights.join(
+                "certn:other", lambda: service.fetcher.fetch(other, "certn:other", 0, 2000.0)
+            ).result(5)
+            os.write(write, f"{warm} {outcome.lease.token.value}".encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    assert os.read(read, 100).decode() == "fake-token-1 fake-token-2"
+    os.close(read)
+    exchanges.hold.set()
+    future.result(5)

@@ -1,0 +1,44 @@
+import copy
+import pickle
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from django_certn.fields import Secret
+from django_certn.tokens import AccessToken
+
+
+@pytest.fixture
+def token():
+    return AccessToken(Secret("fake-token"), timezone.now() + timedelta(hours=1))
+
+
+def test_it_says_what_a_request_needs(token):
+    assert token.value == "fake-token"
+    assert token.authorization == "Bearer fake-token"
+    assert isinstance(token.authorization, str)
+    assert token.expires_at.tzinfo is not None
+    assert 3599 < token.expires_in <= 3600
+
+
+def test_it_ends(token):
+    ended = AccessToken(token.value, datetime(2020, 1, 1, tzinfo=UTC))
+    assert ended.expires_in < 0
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format, "{0!r}".format])
+def test_it_does_not_show_its_value(token, show):
+    assert "fake-token" not in show(token)
+    assert "fake-token" not in repr([token.value, {"Authorization": token.authorization}])
+
+
+@pytest.mark.parametrize("make", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_it_cannot_be_pickled(token, make):
+    with pytest.raises(TypeError, match=r"get_token\(\)"):
+        make(token)
+
+
+def test_it_cannot_be_changed(token):
+    with pytest.raises(AttributeError):
+        token.value = "another"
