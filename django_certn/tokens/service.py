@@ -201,8 +201,9 @@ class TokenService:
             transaction.on_commit(partial(self.forget, instance), using=using)
 
     def forget(self, credential: CertnCredential) -> None:
-        with suppress(CertnConfigurationError):
-            self.fetcher.forget(slot_of(credential.key()))
+        if not credential.get_deferred_fields():  # loading them would cost, or find no row
+            with suppress(CertnConfigurationError):
+                self.fetcher.forget(slot_of(credential.key()))
         self.memos.forget()
 
     def setting_changed(self, *, setting: str, **kwargs: object) -> None:

@@ -231,6 +231,18 @@ def test_what_a_rolled_back_transaction_wrote_without_a_signal_leaves_no_memo(se
         service.get_token()
 
 
+def test_a_row_that_was_loaded_in_part_is_saved_and_deleted(
+    service, credential, django_assert_num_queries
+):
+    service.get_token()
+    part = CertnCredential.objects.only("name").get()
+    with django_assert_num_queries(1):
+        part.save(update_fields=["name"])
+    part.delete()
+    with pytest.raises(CredentialNotFoundError):
+        service.get_token()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_memo_outlives_the_transaction_that_committed(service, credential):
     with transaction.atomic():
