@@ -611,6 +611,53 @@ def test_who_is_not_logged_in_sees_no_page(row):
         assert response.url.startswith("/admin/login/")
 
 
+@pytest.mark.django_db(transaction=True)
+class TestAgainstAnEndpoint:
+    """Nothing in place of ``verify()``."""
+
+    @pytest.fixture
+    def row(self, row):
+        CertnCredential.objects.update(environment="scripted")
+        return row
+
+    def test_a_rejected_key(self, client, row, endpoint):
+        endpoint.answer(401, {"error": "invalid_client"})
+        before = CertnCredential.objects.values("updated_at", "secret_changed_at").get()
+        selected = {"action": "verify_selected", "_selected_action": row.pk, "index": 0}
+        response = client.post(LIST, selected, follow=True)
+        assert endpoint.hits == 1
+        (text,) = texts(response)
+        assert text.startswith("“default”: Scripted refuses this key (HTTP 401, invalid_client).")
+        assert "refresh keys" in text
+        assert history() == ["Verified: rejected"]
+        assert before == CertnCredential.objects.values("updated_at", "secret_changed_at").get()
+        html = page(client.get(change_url(row)))
+        assert "Scripted refuses this key (HTTP 401, invalid_client)." in html
+
+    def test_a_key_that_works(self, client, row, endpoint):
+        data = SAVED | {"environment": "scripted", "secret": NEW_SECRET, "_verify": "1"}
+        response = client.post(change_url(row), data, follow=True)
+        assert endpoint.requests[0].basic == ("fake-id", NEW_SECRET)
+        assert texts(response)[1:] == ["“default”: The key works: Scripted issued a token."]
+        assert '<td class="field-status">OK</td>' in page(client.get(LIST))
+
+    def test_an_unreadable_secret_is_sent_nowhere(self, client, row, endpoint, settings):
+        before = column(row)
+        settings.FIELD_ENCRYPTION_KEY = ANOTHER_KEY
+        data = SAVED | {"environment": "scripted", "_verify": "1"}
+        response = client.post(change_url(row), data, follow=True)
+        assert not endpoint.hits
+        assert "The stored secret cannot be read" in texts(response)[1]
+        assert column(row) == before
+
+    def test_a_vanished_environment(self, client, row, endpoint):
+        CertnCredential.objects.update(environment="moon")
+        data = SAVED | {"environment": "moon", "_verify": "1"}
+        response = client.post(change_url(row), data, follow=True)
+        assert not endpoint.hits
+        assert "“moon” is not in the settings" in texts(response)[1]
+
+
 class TestErrors:
     """Where Django shows what was posted: debug pages and the mails to the admins."""
 
