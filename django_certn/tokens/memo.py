@@ -13,7 +13,8 @@ __all__ = ["Memo", "Memos"]
 MEMOS_MOST = 4096
 LOOK_EVERY = 10.0  # seconds, give or take a fifth, until the row and the cache are looked at again
 
-Memo = tuple[float, float, AccessToken, Lease]  # look again at, ends at, the token, its lease
+# When to look again, when the token ends, which is never earlier; the token, and its lease.
+Memo = tuple[float, float, AccessToken, Lease]
 
 
 class Memos:

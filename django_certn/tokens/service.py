@@ -90,7 +90,7 @@ class TokenService:
         except (KeyError, TypeError):  # an unsaved instance cannot be hashed
             pass
         else:
-            if now < look_at and now + min_validity <= ends_at:
+            if now < look_at and (not min_validity or now + min_validity <= ends_at):
                 return token
         search = Search(self.memos, self.flights, self.fetcher, name, min_validity, timeout)
         while True:
@@ -115,7 +115,7 @@ class TokenService:
         except (KeyError, TypeError):
             pass
         else:
-            if now < look_at and now + min_validity <= ends_at:
+            if now < look_at and (not min_validity or now + min_validity <= ends_at):
                 return token
         search = Search(self.memos, self.flights, self.fetcher, name, min_validity, timeout)
         while True:
