@@ -2,11 +2,7 @@ import pytest
 import requests
 
 from django_certn.client import auth_headers
-from django_certn.exceptions import (
-    CertnUnavailableError,
-    CredentialInactiveError,
-    CredentialNotFoundError,
-)
+from django_certn.exceptions import CredentialInactiveError, CredentialNotFoundError
 from django_certn.tokens import get_token
 
 pytestmark = pytest.mark.django_db
@@ -41,19 +37,6 @@ def test_is_what_certn_takes(local, make_credential):
 
 def test_does_not_show_the_token(credential):
     assert get_token().value not in repr(auth_headers())
-
-
-def test_passes_on_what_get_token_takes(credential, endpoint):
-    endpoint.answer(body={"access_token": "fake-short", "expires_in": 300}, times=1)
-    assert auth_headers() == {"Authorization": "Bearer fake-short"}
-    assert auth_headers(min_validity=3600) != {"Authorization": "Bearer fake-short"}
-    assert endpoint.hits == 2
-
-
-def test_passes_on_the_timeout(credential, endpoint):
-    endpoint.answer(delay=5)
-    with pytest.raises(CertnUnavailableError):
-        auth_headers(timeout=0.2)
 
 
 def test_passes_on_the_errors(credential, make_credential):
