@@ -116,9 +116,11 @@ def run(options: argparse.Namespace, stop: Stop) -> int:
 
 def what_to_click(site_port: int, sandbox_port: int, password: str) -> str:
     site = f"http://{HOST}:{site_port}"
-    command = f"{shlex.quote(sys.executable)} {shlex.quote(sys.argv[0])} certn_check"
+    command = shlex.join([sys.executable, sys.argv[0], "certn_check"])
     if sandbox_port != SANDBOX_PORT:
         command = f"CERTN_SANDBOX_PORT={sandbox_port} {command}"
+    if folder := os.environ.get("CERTN_DEMO_DIR"):
+        command = f"CERTN_DEMO_DIR={shlex.quote(folder)} {command}"
     return f"""
 What to click:
 1. {site}/ - log in as admin, password {password}.
@@ -130,6 +132,6 @@ What to click:
 4. Open "default", paste the new pair, press "Save and verify". It works again.
 
 In another terminal: {command}
-All of it is kept in {os.path.relpath(state.FOLDER)}; delete that folder to begin anew.
+All of it is kept in {state.FOLDER}; delete that folder to begin anew.
 
 Serving {site}/ - press Ctrl-C to end the site and the sandbox."""

@@ -99,7 +99,7 @@ CACHES = {
 # The stand-in for Certn, beside the built-in `production` and `demo`.
 CERTN_ENVIRONMENTS = {
     "local": {
-        "label": "Sandbox on this computer",
+        "label": "Sandbox",
         "base_url": f"http://127.0.0.1:{os.environ.get('CERTN_SANDBOX_PORT') or 8765}",
     }
 }
@@ -112,8 +112,8 @@ LOGGING = {
     "loggers": {
         # One line for each exchange with Certn.
         "django_certn": {"handlers": ["console"], "level": "INFO", "propagate": False},
-        # No line for each request.
-        "django.server": {"handlers": ["console"], "level": "ERROR", "propagate": False},
+        # No line for each request, and one for each that fails.
+        "django.server": {"handlers": [], "propagate": False},
         "django.request": {"handlers": ["console"], "level": "ERROR", "propagate": False},
     },
 }
