@@ -118,11 +118,10 @@ class CertnCredentialForm(BaseForm):
         self.add_error("secret" if "secret" in self.fields else None, error)
 
     def _get_validation_exclusions(self) -> set[str]:
+        # The form field has judged it. The model refuses one that left the settings, and no other
+        # field of the row could be changed.
         exclude: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
-        if "environment" not in self.changed_data:
-            # An environment that left the settings keeps no other field from being saved.
-            exclude.add("environment")
-        return exclude
+        return exclude | {"environment"}
 
     @property
     def update_fields(self) -> Collection[str] | None:
