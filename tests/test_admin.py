@@ -611,9 +611,9 @@ def test_who_is_not_logged_in_sees_no_page(row):
         assert response.url.startswith("/admin/login/")
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 class TestAgainstAnEndpoint:
-    """Nothing in place of ``verify()``."""
+    """Nothing in place of ``verify()``, and in a test case, whose transaction never commits."""
 
     @pytest.fixture
     def row(self, row):
