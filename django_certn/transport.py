@@ -5,6 +5,7 @@ resolve or a server that drips its headers, and waiting for a thread covers both
 followed, certificates are always checked.
 """
 
+import io
 import os
 import socket
 import threading
@@ -12,7 +13,8 @@ import time
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.client import HTTPException, HTTPResponse
 from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +29,7 @@ from django_certn.conf import is_loopback
 __all__ = ["FAILURES", "MAX_BODY", "Answer", "fetch"]
 
 MAX_BODY = 64 * 1024  # bytes, after decoding
+MAX_WIRE = 4 * MAX_BODY  # bytes as they come, all heads and chunk lengths included
 
 # Why no answer came, or not all of it: a code, and words that go on from "no answer: ".
 FAILURES = {
@@ -56,7 +59,7 @@ class Answer:
 
     status: int | None
     headers: Mapping[str, str]
-    body: bytes | None
+    body: bytes | None = field(repr=False)  # it holds a token
     failure: str = ""
 
 
@@ -171,6 +174,8 @@ class Line(HTTPAdapter):
         line = self
 
         class Connection(pool.ConnectionCls):  # type: ignore[misc]
+            response_class = Response
+
             def connect(self) -> None:
                 line.connections.append(self)
                 super().connect()
@@ -185,8 +190,52 @@ class Line(HTTPAdapter):
     def cut(self) -> None:
         self.is_cut = True
         for connection in self.connections:
-            with suppress(AttributeError, OSError):  # not connected yet, or not any more
-                connection.sock.shutdown(socket.SHUT_RDWR)
+            sock = connection.sock
+            sock = getattr(sock, "socket", sock)  # within TLS within the TLS of a proxy
+            if sock is None:  # not connected yet, or not any more
+                continue
+            with suppress(OSError):
+                # Not its own shutdown(), which drops the encryption first: what the other thread
+                # sends at that very moment would go out in clear.
+                # https://github.com/python/cpython/blob/3.13/Lib/ssl.py (SSLSocket.send, .shutdown)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class Response(HTTPResponse):
+    """What http.client makes of an answer, bounded, and silent about a head that it cannot read."""
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(Ration(self.fp.detach()))
+
+    def begin(self) -> None:
+        super().begin()
+        # urllib3 logs what is left over of a head, which may well be an echo of ours:
+        # https://github.com/urllib3/urllib3/blob/2.8.0/src/urllib3/connection.py (getresponse)
+        self.msg.set_payload("")
+        self.msg.defects.clear()
+
+
+class Ration(io.RawIOBase):
+    """The first `MAX_WIRE` bytes of a stream: http.client takes 100 header lines of 64 KiB each."""
+
+    def __init__(self, stream: io.RawIOBase) -> None:
+        self.stream = stream
+        self.left = MAX_WIRE
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if not self.left:
+            raise HTTPException
+        size: int | None = self.stream.readinto(memoryview(buffer)[: self.left])
+        self.left -= size or 0
+        return size
+
+    def close(self) -> None:
+        self.stream.close()
+        super().close()
 
 
 def ca_bundle() -> str | bool:
@@ -221,7 +270,7 @@ KINDS = {
     "TimeoutError": "timeout",
     "RemoteDisconnected": "broken",
     "IncompleteRead": "broken",
-    "BadStatusLine": "not_http",
+    "HTTPException": "not_http",
     "ConnectionError": "broken",
     "ProtocolError": "broken",
     "HTTPError": "not_http",
