@@ -66,7 +66,7 @@ def attempt(key: Key, timeout: float) -> TokenResponse | TokenError:
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )
     answer = transport.fetch(OAuth2Session(client=client), request, timeout=timeout)
-    judge = Judge(key)
+    judge = Judge(key.name, key.environment)
     judge.see(answer.status, answer.headers)
     if answer.body is None:
         return judge.unreachable(answer.failure)
