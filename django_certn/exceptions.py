@@ -4,6 +4,8 @@ A message never holds a secret, a token, the body of an answer or an ``error_des
 an error ends in logs, mails and trackers, and all of those are read by more people than the key is.
 """
 
+from pathlib import Path
+from traceback import walk_tb
 from typing import ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -123,3 +125,11 @@ class InvalidTokenResponseError(TokenError):
     """Any other answer: a redirect, an unexpected status, a 200 that is not a token."""
 
     status = Status.BAD_RESPONSE
+
+
+def place_of(error: BaseException) -> str:
+    """Return where an error was raised: all that may be told of one that nobody foresaw."""
+    place = "?"
+    for frame, line in walk_tb(error.__traceback__):
+        place = f"{Path(frame.f_code.co_filename).name}, line {line}"
+    return place

@@ -17,7 +17,7 @@ from requests_oauthlib import OAuth2Session
 
 from django_certn import transport
 from django_certn.answers import Judge, TokenResponse
-from django_certn.exceptions import Status, TokenError
+from django_certn.exceptions import InvalidTokenResponseError, Status, TokenError, place_of
 from django_certn.models import Key
 
 __all__ = ["TokenResponse", "exchange"]
@@ -40,7 +40,15 @@ def exchange(key: Key, *, timeout: float) -> TokenResponse:
     """
     started = time.monotonic()
     name, environment = key.name, key.environment.slug
-    outcome = attempt(key, timeout)
+    outcome: TokenResponse | TokenError
+    try:
+        outcome = attempt(key, timeout)
+    except Exception as error:  # noqa: BLE001
+        # A bug: it is told by its place alone, since its frames hold the key, and perhaps a token.
+        kind = type(error).__name__
+        outcome = InvalidTokenResponseError(
+            f"No token for {name!r}: {kind} in {place_of(error)}.", error_code=kind
+        )
     del key  # a tracker reads the variables of each frame that an error passes
     failed = isinstance(outcome, TokenError)
     logger.log(
