@@ -1,0 +1,130 @@
+"""Whatever comes back, it is a token that can be used, or an error of ours."""
+
+import json
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from django_certn.answers import ERROR_CODES, MAX_LIFETIME, MAX_TOKEN, Judge, TokenResponse
+from django_certn.conf import Environment
+from django_certn.exceptions import TokenError
+from django_certn.fields import Secret
+from django_certn.models import Key
+from django_certn.oauth import exchange
+from django_certn.transport import FAILURES, MAX_BODY
+from tests.endpoint import TokenEndpoint
+
+ENVIRONMENT = Environment("scripted", "Scripted", "https://certn.test")
+
+# The same examples each time: what is found once is made a test of its own.
+quick = settings(max_examples=400, deadline=None, derandomize=True, database=None)
+slow = settings(quick, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("fake-token")
+)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
+)
+lifetimes = st.one_of(
+    values,
+    st.integers(-10, 100_000),
+    st.integers().map(str),
+    st.from_regex(r"\A[0-9]{1,20}\Z"),
+    st.floats(allow_nan=True, allow_infinity=True),
+)
+near_tokens = st.fixed_dictionaries(
+    {},
+    optional={
+        "access_token": st.just("fake-token") | st.text() | values,
+        "token_type": st.sampled_from(["Bearer", "bearer", "mac", None]) | values,
+        "expires_in": lifetimes,
+        "error": st.none() | st.sampled_from(sorted(ERROR_CODES)) | values,
+        "expires_at": values,
+        "scope": values,
+    },
+)
+bodies = st.one_of(
+    st.binary(max_size=200),
+    values.map(lambda value: json.dumps(value).encode()),
+    near_tokens.map(lambda value: json.dumps(value).encode()),
+    near_tokens.map(lambda value: json.dumps(value, ensure_ascii=False).encode(errors="replace")),
+    st.integers(MAX_BODY - 2, MAX_BODY + 2).map(lambda size: b" " * size),
+)
+statuses = st.sampled_from([200, 200, 200, 400, 401, 403, 410, 429, 503]) | st.integers(100, 999)
+dates = st.datetimes().map(lambda moment: moment.strftime("%a, %d %b %Y %H:%M:%S GMT"))
+headers = st.fixed_dictionaries(
+    {}, optional={"Retry-After": st.text() | dates | st.integers().map(str), "X": st.text()}
+)
+
+
+def check(outcome):
+    if isinstance(outcome, TokenResponse):
+        token = outcome.access_token
+        assert isinstance(token, Secret)
+        assert 1 <= len(token) <= MAX_TOKEN
+        assert re.fullmatch(r"[\x21-\x7e]+", token, re.ASCII)
+        assert isinstance(outcome.expires_in, float)
+        assert 0 < outcome.expires_in <= MAX_LIFETIME
+        return
+    assert isinstance(outcome, TokenError)
+    # Not the name of an exception: those are what nobody foresaw.
+    assert outcome.error_code in ERROR_CODES | set(FAILURES) | {""}
+    assert outcome.retry_after is None or 0 <= outcome.retry_after <= MAX_LIFETIME
+
+
+@quick
+@given(statuses, headers, bodies)
+def test_an_answer_is_judged(status, headers, body):
+    judge = Judge("acme", ENVIRONMENT)
+    judge.see(status, headers)
+    outcome = judge.hear(body)
+    check(outcome)
+    if isinstance(outcome, TokenResponse):
+        assert status == 200
+        assert json.loads(body)["access_token"] == outcome.access_token
+
+
+@quick
+@given(st.none() | statuses, headers, st.sampled_from(sorted(FAILURES)) | st.text())
+def test_an_answer_that_does_not_come_is_judged(status, headers, failure):
+    judge = Judge("acme", ENVIRONMENT)
+    judge.see(status, headers)
+    assert isinstance(judge.unreachable(failure), TokenError)
+
+
+@pytest.fixture(scope="module")
+def served():
+    with TokenEndpoint() as endpoint:
+        yield endpoint
+
+
+def exchanged(endpoint):
+    environment = Environment("scripted", "Scripted", endpoint.url)
+    try:
+        return exchange(Key("acme", environment, "fake-id", Secret("fake-secret")), timeout=20)
+    except TokenError as error:
+        return error
+
+
+lines = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=40)
+
+
+@slow
+@given(
+    statuses.filter(lambda status: status >= 200),
+    st.lists(st.tuples(st.from_regex(r"\A[A-Za-z-]{1,20}\Z"), lines), max_size=5),
+    bodies,
+)
+def test_an_answer_over_the_wire(served, status, headers, body):
+    served.answer(status, body, headers)
+    check(exchanged(served))
+
+
+@slow
+@given(st.one_of(st.binary(max_size=300), st.builds(bytes.__add__, st.just(b"HTTP/1."), bodies)))
+def test_bytes_that_need_not_be_http(served, content):
+    served.raw(lambda connection: connection.sendall(content))
+    check(exchanged(served))
