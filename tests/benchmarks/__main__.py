@@ -66,9 +66,12 @@ def run(counts, site, endpoint, plot_file):
     names = [f"site-{number}" for number in range(counts.credentials)]
     store(["default", *names])
     aliases = [alias for alias in site["CACHES"] if alias != "default"]
-    peers = [peer for peer in sources.PEERS if report.version_of(peer.package)]
-    for peer in set(sources.PEERS) - set(peers):
-        print(f"Left out: {peer.label}, for {peer.package} is not installed.")
+    peers = []
+    for peer in sources.PEERS:
+        if report.version_of(peer.package):
+            peers.append(peer)
+        else:
+            print(f"Left out: {peer.label}, for {peer.package} is not installed.")
     print(report.machine(peers), flush=True)
 
     hot_rows = hot.measure(peers, trials.token_url(endpoint), aliases, counts.rounds)

@@ -45,9 +45,7 @@ def hot(rows):
                 f"`{row.statement}`",
                 microseconds(row.least),
                 microseconds(row.median),
-                f"{row.times_floor:.1f} times"
-                if row.times_floor < 10
-                else f"{row.times_floor:.0f} times",
+                f"{row.times_floor:.1f}" if row.times_floor < 10 else f"{row.times_floor:.0f}",
             ]
             for row in rows
         ],
