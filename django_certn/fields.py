@@ -59,13 +59,12 @@ def encrypt(text: str) -> str:
     return ciphertext.decode("ascii")
 
 
-def decrypt(ciphertext: str) -> str | None:
+def decrypt(ciphertext: str) -> "Secret | None":
     """Return the text, or ``None`` when no key of ``FIELD_ENCRYPTION_KEY`` opens the ciphertext."""
     try:
-        text: str = package.decrypt_str(ciphertext)
+        return Secret(package.decrypt_str(ciphertext))
     except (InvalidToken, UnicodeError):
         return None
-    return text
 
 
 def is_current(ciphertext: str) -> bool:
@@ -119,6 +118,9 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: ********>"
+
+    # Where sentry-sdk shows a string as it is: in breadcrumbs and in the extra data of a log line.
+    __sentry_repr__ = __repr__
 
     def __copy__(self) -> Self:
         return self
@@ -195,7 +197,7 @@ def clean_secret(value: str) -> Secret:
     Raises:
         ValidationError: it cannot be a secret. No error holds the value, not even as a parameter.
     """
-    text = clean_pasted(value)
+    text = Secret(clean_pasted(value))
     if not text:
         raise ValidationError(_("Enter the Client Secret."), code="required")
     if looks_encrypted(text):
@@ -213,7 +215,7 @@ def clean_secret(value: str) -> Secret:
         )
     if len(text) > MAX_LENGTH:
         raise ValidationError(_("This is too long to be a secret: copy it again."), code="too_long")
-    return Secret(text)
+    return text
 
 
 def stored_text(field_name: str) -> Func:
@@ -240,7 +242,7 @@ class SecretFormField(forms.CharField):
         return bool(self.pasted(data))
 
     def pasted(self, value: Any) -> str:
-        return clean_pasted(self.to_python(value) or "")
+        return Secret(clean_pasted(self.to_python(value) or ""))
 
 
 class SecretAttribute(DeferredAttribute):

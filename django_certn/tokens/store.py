@@ -32,7 +32,8 @@ def slot_of(key: Key) -> str:
 
     The secret is part of it, so a late answer for an old key can only fill the old key's slot.
     """
-    identity = json.dumps([key.environment.base_url, key.client_id, str(key.client_secret)])
+    # Masked, like all that holds a secret, for whoever looks at the variables of a frame.
+    identity = Secret(json.dumps([key.environment.base_url, key.client_id, key.client_secret]))
     mac = salted_hmac("django_certn.tokens.slot", identity, algorithm="sha256")
     return "certn:" + mac.hexdigest()[:40]
 
