@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -46,12 +47,14 @@ class Hand:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self.monotonic = monotonic
+        self.jobs: SimpleQueue[Job | None] | None = None
         self.reset()
 
     def reset(self) -> None:
         """Start afresh, in a forked process above all: its parent's thread is not there."""
         self.lock = threading.Lock()
-        self.jobs: SimpleQueue[Job | None] | None = None
+        if self.jobs is not None:
+            self.leave(self.jobs)
         self.closed_until = self.quiet_until = 0.0
         self.open_for = OPEN_FIRST
 
@@ -66,45 +69,52 @@ class Hand:
             CacheDownError: it failed, or it took longer than `PATIENCE`.
         """
         job = Job(alias, call)
-        if self.is_open or not self.enqueue(job):
+        jobs = None if self.is_open else self.enqueue(job)
+        if jobs is None:
             raise CacheDownError
         while not job.begun.wait(PATIENCE):
-            if self.is_open:  # the job before this one hangs
+            if self.jobs is not jobs:  # the job before this one hangs
                 raise CacheDownError
         try:
             result = job.result.result(PATIENCE)
         except Exception as error:  # noqa: BLE001
-            self.trip(alias, type(error).__name__, hangs=not job.result.done())
+            if not job.result.done():
+                self.leave(jobs)
+            self.trip(alias, type(error).__name__)
         else:
             self.open_for = OPEN_FIRST
             return result
         raise CacheDownError
 
-    def enqueue(self, job: Job) -> bool:
+    def enqueue(self, job: Job) -> SimpleQueue[Job | None] | None:
         with self.lock:
-            if self.jobs is None:
-                jobs: SimpleQueue[Job | None] = SimpleQueue()
+            jobs = self.jobs
+            if jobs is None:
+                jobs = SimpleQueue()
                 try:
                     threading.Thread(
                         target=work, args=(jobs,), name="certn-cache", daemon=True
                     ).start()
-                except RuntimeError:  # the interpreter is shutting down
-                    return False
+                except RuntimeError:  # the interpreter is shutting down, or out of threads
+                    return None
                 self.jobs = jobs
-            self.jobs.put(job)
-            return True
+            jobs.put(job)
+            return jobs
 
-    def trip(self, alias: str, problem: str, *, hangs: bool) -> None:
+    def leave(self, jobs: SimpleQueue[Job | None]) -> None:
+        """Leave the thread of these jobs, which ends if it can; the next call starts another."""
+        with self.lock:
+            if self.jobs is jobs:
+                self.jobs = None
+                jobs.put(None)
+
+    def trip(self, alias: str, problem: str) -> None:
         with self.lock:
             if self.is_open:
                 return
             now = self.monotonic()
             self.closed_until = now + self.open_for
             self.open_for = min(self.open_for * 2, OPEN_MOST)
-            if hangs and self.jobs is not None:
-                # Perhaps for good: the next try gets another thread, this one ends if it can.
-                self.jobs.put(None)
-                self.jobs = None
             if now < self.quiet_until:
                 return
             self.quiet_until = now + WARN_EVERY
@@ -120,4 +130,5 @@ def work(jobs: SimpleQueue[Job | None]) -> None:
         job.run()
         if jobs.empty():
             # The database cache opened them, and nobody else closes those of this thread.
-            connections.close_all()
+            with suppress(Exception):
+                connections.close_all()

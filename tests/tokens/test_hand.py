@@ -92,6 +92,30 @@ def test_those_who_wait_behind_a_call_that_hangs_give_up_too(hand):
     thawed.set()
 
 
+def test_a_call_that_hangs_while_the_cache_is_left_alone_is_left_behind_too(hand, time_):
+    thawed, begun, outcomes = threading.Event(), threading.Event(), []
+
+    def hang(cache):
+        begun.set()
+        thawed.wait(10)
+
+    def call():
+        try:
+            hand.call("default", hang)
+        except CacheDownError:
+            outcomes.append("down")
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert begun.wait(5)
+    hand.trip("default", "as a call before it failed")
+    caller.join(5)
+    assert outcomes == ["down"]
+    time_.pass_(5.1)
+    assert hand.call("default", lambda cache: "well") == "well"
+    thawed.set()
+
+
 def test_many_calls_are_no_trouble(hand):
     """Patience is for the call that runs, not for those that wait for their turn."""
     results = []
@@ -125,6 +149,28 @@ def test_it_closes_the_database_connections_of_its_thread(hand, monkeypatch):
     monkeypatch.setattr(module.connections, "close_all", closed.set)
     hand.call("default", lambda cache: None)
     assert closed.wait(5)
+
+
+def test_a_connection_that_cannot_be_closed_does_not_end_its_thread(hand, monkeypatch):
+    tried = threading.Event()
+
+    def fail_to_close():
+        tried.set()
+        raise ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.connections, "close_all", fail_to_close)
+        hand.call("default", lambda cache: None)
+        assert tried.wait(5)
+    assert hand.call("default", lambda cache: "well") == "well"
+
+
+def test_a_fresh_start_leaves_no_thread_behind(hand):
+    thread = hand.call("default", lambda cache: threading.current_thread())
+    hand.reset()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert hand.call("default", lambda cache: threading.current_thread()) is not thread
 
 
 def test_at_the_end_of_the_process_there_is_no_cache(hand, monkeypatch):
