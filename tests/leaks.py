@@ -12,6 +12,9 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from urllib.parse import quote, quote_plus
 
+from django_certn.tokens.fetch import Fetcher
+from django_certn.tokens.memo import Memos
+
 # Obviously fake, and with what the encodings change: slash, plus, percent, space.
 CLIENT_ID = "fake-client/+%id"
 SECRET = "fake-secret/Kx9+Qw7 Zt3%Mark"
@@ -93,21 +96,28 @@ def held(error: BaseException) -> Iterator[str | bytes]:
             todo.extend(parts(value))
 
 
+# Code, which is there before a call; and the tokens of this process, whether a call fails or not.
+NOT_OF_THE_CALL = (type, ModuleType, FunctionType, BuiltinFunctionType, Fetcher, Memos)
+
+
 def parts(value: object) -> Iterable[object]:
-    if isinstance(value, type | ModuleType | FunctionType | BuiltinFunctionType):
-        return  # code, not what a call holds
+    if isinstance(value, NOT_OF_THE_CALL):
+        return
     if isinstance(value, MethodType):
         yield value.__self__
-        return
-    if isinstance(value, BaseException):
+    elif isinstance(value, BaseException):
         yield from (value.__cause__, value.__context__, value.args)
         for frame, _ in traceback.walk_tb(value.__traceback__):
             if not frame.f_code.co_filename.startswith(TESTS):  # who asks may know
                 yield dict(frame.f_locals)
-    if isinstance(value, Mapping):
+    elif isinstance(value, Mapping):
         yield from list(value.items())
     elif isinstance(value, tuple | list | set | frozenset):
         yield from list(value)
+    yield from attributes(value)
+
+
+def attributes(value: object) -> Iterator[object]:
     yield from list(getattr(value, "__dict__", {}).values())
     for kind in type(value).__mro__:
         slots = kind.__dict__.get("__slots__", ())

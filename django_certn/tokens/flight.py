@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from django_certn.exceptions import without_frames
+
 __all__ = ["Flights"]
 
 Outcome = TypeVar("Outcome")
@@ -48,7 +50,7 @@ class Flights(Generic[Outcome]):
             outcome = fly()
         except BaseException as error:  # noqa: BLE001 - somebody waits for it
             self.land(slot, future)
-            future.set_exception(error)
+            future.set_exception(without_frames(error))
         else:
             self.land(slot, future)
             future.set_result(outcome)

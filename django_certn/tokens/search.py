@@ -123,6 +123,13 @@ def active_key(name: Name) -> tuple[Key, str]:
     Raises:
         CertnConfigurationError: there is none that can be used.
     """
+    found = find_key(name)
+    if isinstance(found, CertnConfigurationError):
+        raise found  # here, where no frame holds the row
+    return found
+
+
+def find_key(name: Name) -> tuple[Key, str] | CertnConfigurationError:
     try:
         row = CertnCredential.objects.stored(name)
         if not row.is_active:
@@ -131,5 +138,4 @@ def active_key(name: Name) -> tuple[Key, str]:
             )
         return row.key(), row._state.db or "default"
     except CertnConfigurationError as error:
-        problem = copy(error)
-    raise problem  # out here, free of the frames that hold the row
+        return copy(error)
