@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from django_certn.exceptions import without_frames
+from django_certn.exceptions import CertnUnavailableError, without_frames
 
 __all__ = ["Flights"]
 
@@ -40,9 +40,9 @@ class Flights(Generic[Outcome]):
             threading.Thread(
                 target=self.run, args=(slot, future, fly), name="certn-flight", daemon=True
             ).start()
-        except RuntimeError as error:  # the interpreter is shutting down, or out of threads
+        except RuntimeError:  # the interpreter is shutting down, or out of threads
             self.land(slot, future)
-            future.set_exception(error)
+            future.set_exception(CertnUnavailableError("No thread could be started for a token."))
         return future
 
     def run(self, slot: str, future: Future[Outcome], fly: Callable[[], Outcome]) -> None:

@@ -2,6 +2,7 @@ import threading
 
 import pytest
 
+from django_certn.exceptions import CertnUnavailableError
 from django_certn.tokens.flight import Flights
 
 
@@ -46,6 +47,6 @@ def test_without_a_thread_there_is_an_error(monkeypatch):
     flights = Flights()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(CertnUnavailableError):
             flights.join("a", lambda: None).result(5)
     assert flights.join("a", lambda: "well again").result(5) == "well again"
