@@ -1,5 +1,6 @@
 """One call for a token that was not at hand."""
 
+import threading
 from concurrent.futures import Future
 from copy import copy
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from django_certn.exceptions import (
 from django_certn.models import CertnCredential, Key
 from django_certn.tokens.fetch import Fetcher, Outcome
 from django_certn.tokens.flight import Flights
+from django_certn.tokens.lease import Lease
 from django_certn.tokens.memo import Memos
 from django_certn.tokens.store import slot_of
 from django_certn.tokens.token import AccessToken
@@ -46,25 +48,32 @@ class Search:
         self.memo_of: object = self.name
         if isinstance(self.name, CertnCredential):
             self.memo_of = (self.name._state.db, self.name.pk)
-        self.seen = self.memos.by_name.get(self.memo_of)
         self.landings = 0
 
     def seconds_left(self) -> float:
-        return max(0.0, self.deadline - self.monotonic())
+        return min(max(0.0, self.deadline - self.monotonic()), threading.TIMEOUT_MAX)
+
+    def at_hand(self) -> AccessToken | None:
+        """Return the token of the memo: an instance's, or one that came while this call waited."""
+        now, memo = self.monotonic(), self.memos.by_name.get(self.memo_of)
+        if memo is not None and now < memo[0] and now + self.min_validity <= memo[1]:
+            return memo[2]
+        return None
 
     def look(self) -> AccessToken | Future[Outcome]:
         """Look at the row; return the token of its key, or the flight that will bring it."""
-        now = self.monotonic()
-        memo = self.memos.by_name.get(self.memo_of)
-        if memo is not None and memo is not self.seen and memo[3].serves(now, self.min_validity):
-            return memo[2]  # it came while this call waited for its turn
+        if token := self.at_hand():
+            return token
+        self.looked_at = now = self.monotonic()
         self.generation = self.memos.generation
+        memo = self.memos.by_name.get(self.memo_of)
         try:
             key, using = active_key(self.name)
         except DatabaseError:
-            if self.seen is not None and self.seen[3].serves(now, self.min_validity):
-                return self.seen[2]
-            raise
+            if memo is None or not memo[3].serves(now, self.min_validity):
+                raise
+            self.keep(memo[3])  # or each call would wait for a database that is down
+            return memo[2]
         except CertnConfigurationError:
             self.memos.forget(lambda name, _: name == self.memo_of)
             raise
@@ -79,7 +88,7 @@ class Search:
             )
         # While there is a valid token nobody waits: the flight looks at the cache, renews the
         # token if it is time, and leaves a memo of what it found.
-        self.memos.put(self.memo_of, lease, self.generation)
+        self.keep(lease)
         deadline = now + conf.CERTN_REQUEST_TIMEOUT
         flight = self.flights.join(slot, partial(self.fetcher.fetch, key, slot, 0, deadline))
         flight.add_done_callback(self.note)
@@ -87,9 +96,13 @@ class Search:
 
     def note(self, flight: Future[Outcome]) -> None:
         if flight.exception() is None and (lease := flight.result().lease) is not None:
-            self.memos.put(self.memo_of, lease, self.generation)
+            self.keep(lease)
         else:
             self.memos.forget(lambda name, _: name == self.memo_of)
+
+    def keep(self, lease: Lease) -> None:
+        """Leave a memo, which is as old as the look at the row."""
+        self.memos.put(self.memo_of, lease, self.generation, self.looked_at)
 
     def land(self, flight: Future[Outcome]) -> AccessToken | None:
         """Return the token that the flight brought, ``None`` if it takes another one.
@@ -110,7 +123,7 @@ class Search:
             serves = outcome.lease.serves(self.monotonic(), self.min_validity)
             if not serves and not outcome.is_final and self.landings == 1:
                 return None
-            self.memos.put(self.memo_of, outcome.lease, self.generation)
+            self.keep(outcome.lease)
             return outcome.lease.token
         if outcome.error is None or (outcome.was_cut and self.seconds_left()):
             return None

@@ -118,6 +118,8 @@ class TokenService:
             if now < look_at and (not min_validity or now + min_validity <= ends_at):
                 return token
         search = Search(self.memos, self.flights, self.fetcher, name, min_validity, timeout)
+        if at_hand := search.at_hand():
+            return at_hand
         while True:
             found = await sync_to_async(search.look)()
             if isinstance(found, AccessToken):

@@ -33,6 +33,17 @@ def test_a_hit_is_answered_inline(service, credential, exchanges, monkeypatch):
     assert run(hits).value == "fake-token-1"
 
 
+def test_a_hit_for_a_credential_is_answered_inline_too(service, credential):
+    async def hits():
+        await service.aget_token(credential)
+        call = service.aget_token(credential)
+        with pytest.raises(StopIteration) as stop:
+            call.send(None)
+        return stop.value.value
+
+    assert run(hits).value == "fake-token-1"
+
+
 def test_a_thousand_coroutines_share_one_exchange(service, credential, exchanges):
     exchanges.hold = threading.Event()
 

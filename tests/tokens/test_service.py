@@ -1,6 +1,7 @@
 """The token service in one process, on clocks that the tests move."""
 
 import os
+import math
 import threading
 from datetime import UTC, datetime
 
@@ -94,6 +95,10 @@ def test_a_network_that_fails_at_once_is_not_tried_until_the_time_is_up(
 
 
 def test_a_caller_waits_no_longer_than_its_timeout(service, credential, exchanges):
+def test_a_timeout_may_be_longer_than_threads_can_wait(service, credential):
+    assert service.get_token(timeout=math.inf).value == "fake-token-1"
+
+
     exchanges.hold = threading.Event()
     try:
         with pytest.raises(CertnUnavailableError, match=r"'default' within 0\.05 seconds"):
@@ -147,6 +152,12 @@ def test_a_credential_stands_for_its_row(service, credential, exchanges):
 
 
 def test_an_unsaved_credential_has_no_row(service, credential):
+def test_a_credential_at_hand_costs_no_query_either(service, credential, django_assert_num_queries):
+    token = service.get_token(credential)
+    with django_assert_num_queries(0):
+        assert service.get_token(credential) is token
+
+
     with pytest.raises(CredentialNotFoundError):
         service.get_token(CertnCredential(name="default"))
 
@@ -175,6 +186,14 @@ def test_an_update_is_seen_at_the_next_look(service, credential, time_):
 
 
 def test_a_deleted_credential_is_gone(service, credential):
+def test_a_memo_is_as_old_as_the_look_at_the_row(service, credential, exchanges, time_):
+    exchanges.takes = 9.0  # and the secret is rotated meanwhile
+    assert values(service) == {"fake-token-1"}
+    CertnCredential.objects.update(client_secret="fake-rotated")
+    time_.pass_(3.1)  # 12.1 seconds after the look
+    assert values(service) == {"fake-token-2"}
+
+
     service.get_token()
     credential.delete()
     with pytest.raises(CredentialNotFoundError):
@@ -198,10 +217,17 @@ def test_while_the_database_is_down_a_valid_token_is_served(
     time_.pass_(60)
 
     def down(*args):
+    tries = []
+
         raise DatabaseError
+        tries.append(args)
 
     monkeypatch.setattr("django_certn.tokens.search.active_key", down)
-    assert values(service) == {"fake-token-1"}
+    assert values(service, 10) == {"fake-token-1"}
+    assert len(tries) == 1  # each of them may take as long as a time limit
+    time_.pass_(12.1)
+    assert values(service, 10) == {"fake-token-1"}
+    assert len(tries) == 2
     time_.pass_(10 * HOURS)
     with pytest.raises(DatabaseError):
         service.get_token()
@@ -244,6 +270,18 @@ def test_a_row_that_was_loaded_in_part_is_saved_and_deleted(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_callback_that_a_test_executes_is_no_commit(
+    service, db, django_capture_on_commit_callbacks
+):
+    with pytest.raises(RollBackError), transaction.atomic():
+        CertnCredential.objects.create(environment="demo", client_id="fake", client_secret="fake")
+        with django_capture_on_commit_callbacks(execute=True):
+            service.get_token()
+        raise RollBackError
+    with pytest.raises(CredentialNotFoundError):
+        service.get_token()
+
+
 def test_a_memo_outlives_the_transaction_that_committed(service, credential):
     with transaction.atomic():
         service.get_token()
