@@ -29,6 +29,7 @@ class Local:
     error: TokenError | None = None
     failed_until: float = 0.0
     forced_until: float = 0.0
+    dead: str = ""  # the fingerprint of the token that was dropped last
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,9 @@ class Fetcher:
         lease = self.reconcile(slot, reading)
         now = self.clocks.monotonic()
         if lease is not None:
-            fits = lease.serves(now, min_validity) and now < lease.renew_at
+            # By the wall's clock too: the other one stands still while a computer sleeps.
+            is_due = now >= lease.renew_at or self.clocks.clock() >= lease.entry.renew_at
+            fits = lease.serves(now, min_validity) and not is_due
             return Outcome(lease) if fits else None
         error, local = reading.error, self.local(slot)
         if not reading.is_shared and now < local.failed_until:
@@ -143,7 +146,7 @@ class Fetcher:
             if mine and theirs and mine.entry.token == theirs.entry.token:
                 # Its end is known better here, where no clock is set; its renewal may have moved.
                 mine = replace(mine, entry=theirs.entry, renew_at=theirs.renew_at)
-            elif theirs:
+            elif theirs and fingerprint(theirs.entry.token) != local.dead:  # read before the drop
                 mine = theirs
             local.lease = mine
         if mine and reading.is_shared and (entry is None or entry.dead):
@@ -184,6 +187,8 @@ class Fetcher:
         with self.lock:
             local = self.local(slot)
             local.lease, local.error, local.failed_until = lease, None, 0.0
+            if local.dead == fingerprint(lease.entry.token):
+                local.dead = ""  # the endpoint issued the same one again
         self.store.write(slot, lease.entry, response.expires_in)
         return lease
 
@@ -218,9 +223,11 @@ class Fetcher:
         lease = self.reconcile(slot, self.store.read(slot))
         if lease is None or lease.entry.token != token or not self.claim(slot):
             return False
-        self.local(slot).lease = None
         # A tombstone rather than nothing: a process that still holds the token would put it back.
         tombstone = Entry(dead=fingerprint(token))
+        with self.lock:
+            local = self.local(slot)
+            local.lease, local.dead = None, tombstone.dead
         self.store.write(slot, tombstone, lease.ends_at - self.clocks.monotonic())
         return True
 

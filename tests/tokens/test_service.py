@@ -1,7 +1,8 @@
 """The token service in one process, on clocks that the tests move."""
 
-import os
+import itertools
 import math
+import os
 import threading
 from datetime import UTC, datetime
 
@@ -94,11 +95,11 @@ def test_a_network_that_fails_at_once_is_not_tried_until_the_time_is_up(
     assert exchanges.count == 1
 
 
-def test_a_caller_waits_no_longer_than_its_timeout(service, credential, exchanges):
 def test_a_timeout_may_be_longer_than_threads_can_wait(service, credential):
     assert service.get_token(timeout=math.inf).value == "fake-token-1"
 
 
+def test_a_caller_waits_no_longer_than_its_timeout(service, credential, exchanges):
     exchanges.hold = threading.Event()
     try:
         with pytest.raises(CertnUnavailableError, match=r"'default' within 0\.05 seconds"):
@@ -151,13 +152,13 @@ def test_a_credential_stands_for_its_row(service, credential, exchanges):
     assert exchanges.count == 1
 
 
-def test_an_unsaved_credential_has_no_row(service, credential):
 def test_a_credential_at_hand_costs_no_query_either(service, credential, django_assert_num_queries):
     token = service.get_token(credential)
     with django_assert_num_queries(0):
         assert service.get_token(credential) is token
 
 
+def test_an_unsaved_credential_has_no_row(service, credential):
     with pytest.raises(CredentialNotFoundError):
         service.get_token(CertnCredential(name="default"))
 
@@ -185,7 +186,6 @@ def test_an_update_is_seen_at_the_next_look(service, credential, time_):
     assert values(service) == {"fake-token-2"}
 
 
-def test_a_deleted_credential_is_gone(service, credential):
 def test_a_memo_is_as_old_as_the_look_at_the_row(service, credential, exchanges, time_):
     exchanges.takes = 9.0  # and the secret is rotated meanwhile
     assert values(service) == {"fake-token-1"}
@@ -194,6 +194,7 @@ def test_a_memo_is_as_old_as_the_look_at_the_row(service, credential, exchanges,
     assert values(service) == {"fake-token-2"}
 
 
+def test_a_deleted_credential_is_gone(service, credential):
     service.get_token()
     credential.delete()
     with pytest.raises(CredentialNotFoundError):
@@ -216,11 +217,11 @@ def test_while_the_database_is_down_a_valid_token_is_served(
     service.get_token()
     time_.pass_(60)
 
-    def down(*args):
     tries = []
 
-        raise DatabaseError
+    def down(*args):
         tries.append(args)
+        raise DatabaseError
 
     monkeypatch.setattr("django_certn.tokens.search.active_key", down)
     assert values(service, 10) == {"fake-token-1"}
@@ -269,7 +270,6 @@ def test_a_row_that_was_loaded_in_part_is_saved_and_deleted(
         service.get_token()
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_callback_that_a_test_executes_is_no_commit(
     service, db, django_capture_on_commit_callbacks
 ):
@@ -282,6 +282,7 @@ def test_a_callback_that_a_test_executes_is_no_commit(
         service.get_token()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_memo_outlives_the_transaction_that_committed(service, credential):
     with transaction.atomic():
         service.get_token()
@@ -644,6 +645,30 @@ def test_a_dead_token_is_not_put_back(new_service, credential, exchanges, time_)
     assert exchanges.count == 2
 
 
+def test_a_flight_that_read_a_token_before_it_was_dropped_does_not_bring_it_back(
+    service, credential
+):
+    token, slot = service.get_token(), slot_of(credential.key())
+    reading = service.fetcher.store.read(slot)
+    assert service.invalidate_token("default", token) is True
+    service.fetcher.reconcile(slot, reading)
+    assert values(service) == {"fake-token-2"}
+
+
+def test_a_token_that_is_issued_once_more_is_as_good_as_another(
+    new_service, credential, exchanges, monkeypatch
+):
+    service = new_service()
+    token = service.get_token()
+    assert service.invalidate_token("default", token) is True
+    monkeypatch.setattr(exchanges, "numbers", itertools.count(1))
+    assert values(service) == {"fake-token-1"}
+    service.fetcher.local(slot_of(credential.key())).lease = None
+    service.memos.forget()
+    assert values(service) == {"fake-token-1"}
+    assert exchanges.count == 2
+
+
 def test_a_token_that_is_newer_than_the_tombstone_is_put_back(new_service, credential, exchanges):
     service = new_service()
     dead = service.get_token()
@@ -674,6 +699,19 @@ def test_a_clock_that_is_set_costs_one_exchange_at_most(
         service.get_token()
         settle()
     assert exchanges.count <= 2
+
+
+def test_after_a_sleep_that_the_steady_clock_missed_the_token_is_renewed(
+    service, credential, exchanges, time_
+):
+    service.get_token()
+    time_.wall += 12 * HOURS
+    time_.mono += 13
+    cache.clear()  # what it held has ended by now
+    service.get_token()
+    settle()
+    assert values(service) == {"fake-token-2"}
+    assert exchanges.count == 2
 
 
 # To be seen
