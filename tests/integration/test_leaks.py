@@ -99,6 +99,7 @@ class Site:
             report = ExceptionReporter(None, *sys.exc_info())
             self.keep("reports", report.get_traceback_text(), report.get_traceback_html())
             self.keep("pickles", pickle.dumps(error, 0).decode("latin-1"))
+        assert verify(row).ok  # which leaves a token in the cache
 
     def export(self):
         for kind in EXPORTS:
