@@ -8,8 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import wait
-from contextlib import suppress
-from functools import partial
 
 from asgiref.sync import sync_to_async
 from django.core.signals import setting_changed
@@ -18,7 +16,6 @@ from django.db.models.signals import post_delete, post_save
 
 from django_certn import oauth
 from django_certn.answers import TokenResponse
-from django_certn.exceptions import CertnConfigurationError
 from django_certn.models import CertnCredential, Key
 from django_certn.tokens.fetch import Fetcher, Outcome
 from django_certn.tokens.flight import Flights
@@ -194,19 +191,11 @@ class TokenService:
         post_delete.connect(self.credential_changed, sender=CertnCredential)
         setting_changed.connect(self.setting_changed)
 
-    def credential_changed(
-        self, *, instance: CertnCredential, using: str, **kwargs: object
-    ) -> None:
-        self.forget(instance)
+    def credential_changed(self, *, using: str, **kwargs: object) -> None:
+        self.memos.forget()
         if connections[using].in_atomic_block:
             # Until the commit another thread reads the row as it was, and may leave a memo of it.
-            transaction.on_commit(partial(self.forget, instance), using=using)
-
-    def forget(self, credential: CertnCredential) -> None:
-        if not credential.get_deferred_fields():  # loading them would cost, or find no row
-            with suppress(CertnConfigurationError):
-                self.fetcher.forget(slot_of(credential.key()))
-        self.memos.forget()
+            transaction.on_commit(self.memos.forget, using=using)
 
     def setting_changed(self, *, setting: str, **kwargs: object) -> None:
         if setting.startswith("CERTN_") or setting in FOLLOWED_SETTINGS:
