@@ -71,10 +71,6 @@ class Fetcher:
             self.locals.clear()
         self.store.reset()
 
-    def forget(self, slot: str) -> None:
-        with self.lock:
-            self.locals.pop(slot, None)
-
     def local(self, slot: str) -> Local:
         with self.lock:
             if slot not in self.locals and len(self.locals) >= SLOTS_MOST:
@@ -86,7 +82,9 @@ class Fetcher:
         lease = self.local(slot).lease
         return lease if lease and lease.serves(self.clocks.monotonic(), 0) else None
 
-    def fetch(self, key: Key, slot: str, min_validity: float, deadline: float) -> Outcome:
+    def fetch(
+        self, key: Key, slot: str, min_validity: float, deadline: float, *, renews: bool = False
+    ) -> Outcome:
         """Return a token of the key, or why there is none.
 
         Correctness never depends on the lock: without one, or when its holder died, the worst that
@@ -97,9 +95,11 @@ class Fetcher:
             slot: where the cache has its token.
             min_validity: seconds that the token is wanted to live.
             deadline: when to give up, on the monotonic clock.
+            renews: renew a token that is due. With nobody waiting, that is: who waits for a token
+                takes one that is due and leaves the renewal to the next look.
         """
         pauses = self.pauses()
-        while (outcome := self.settled(slot, min_validity)) is None:
+        while (outcome := self.settled(slot, min_validity, renews)) is None:
             try:
                 name = self.store.lock(slot, conf.CERTN_REQUEST_TIMEOUT)
             except CacheDownError:
@@ -107,7 +107,7 @@ class Fetcher:
             if name is not None:
                 try:
                     # Whoever held the lock until now may have left a token, or a failure.
-                    return self.settled(slot, min_validity) or self.renew(
+                    return self.settled(slot, min_validity, renews) or self.renew(
                         key, slot, min_validity, deadline
                     )
                 finally:
@@ -120,7 +120,7 @@ class Fetcher:
             self.clocks.sleep(next(pauses))
         return outcome
 
-    def settled(self, slot: str, min_validity: float) -> Outcome | None:
+    def settled(self, slot: str, min_validity: float, renews: bool) -> Outcome | None:
         """Return the outcome if no exchange is needed for it."""
         reading = self.store.read(slot)
         lease = self.reconcile(slot, reading)
@@ -128,7 +128,7 @@ class Fetcher:
         if lease is not None:
             # By the wall's clock too: the other one stands still while a computer sleeps.
             is_due = now >= lease.renew_at or self.clocks.clock() >= lease.entry.renew_at
-            fits = lease.serves(now, min_validity) and not is_due
+            fits = lease.serves(now, min_validity) and not (renews and is_due)
             return Outcome(lease) if fits else None
         error, local = reading.error, self.local(slot)
         if not reading.is_shared and now < local.failed_until:

@@ -48,7 +48,6 @@ class Search:
         self.memo_of: object = self.name
         if isinstance(self.name, CertnCredential):
             self.memo_of = (self.name._state.db, self.name.pk)
-        self.landings = 0
 
     def seconds_left(self) -> float:
         return min(max(0.0, self.deadline - self.monotonic()), threading.TIMEOUT_MAX)
@@ -90,7 +89,9 @@ class Search:
         # token if it is time, and leaves a memo of what it found.
         self.keep(lease)
         deadline = now + conf.CERTN_REQUEST_TIMEOUT
-        flight = self.flights.join(slot, partial(self.fetcher.fetch, key, slot, 0, deadline))
+        flight = self.flights.join(
+            slot, partial(self.fetcher.fetch, key, slot, 0, deadline, renews=True)
+        )
         flight.add_done_callback(self.note)
         return lease.token
 
@@ -119,9 +120,8 @@ class Search:
         outcome = flight.result()
         if outcome.lease is not None:
             # A flight that somebody else started may have been content with less.
-            self.landings += 1
             serves = outcome.lease.serves(self.monotonic(), self.min_validity)
-            if not serves and not outcome.is_final and self.landings == 1:
+            if not serves and not outcome.is_final and self.seconds_left():
                 return None
             self.keep(outcome.lease)
             return outcome.lease.token

@@ -24,6 +24,7 @@ from django_certn.exceptions import (
 )
 from django_certn.fields import Secret
 from django_certn.models import CertnCredential
+from django_certn.tokens.fetch import Outcome
 from django_certn.tokens.store import slot_of
 from tests.tokens.conftest import settle
 
@@ -128,10 +129,11 @@ def test_an_inactive_credential_gets_none(service, credential, exchanges):
 
 
 def test_an_unreadable_secret_is_sent_nowhere(service, credential, exchanges, settings):
+    service.get_token()
     settings.FIELD_ENCRYPTION_KEY = "YW5vdGhlci1mYWtlLWVuY3J5cHRpb24ta2V5LTEyMyE="
     with pytest.raises(CredentialUndecryptableError):
         service.get_token()
-    assert exchanges.count == 0
+    assert exchanges.count == 1
 
 
 @pytest.mark.parametrize(
@@ -398,6 +400,68 @@ def test_the_token_cache_may_be_another_than_the_default(service, credential, se
     assert caches["tokens"].get(slot_of(credential.key()))
 
 
+# The lock
+
+
+def test_who_wins_the_lock_reads_the_entry_again(new_service, credential, exchanges, monkeypatch):
+    service, other = new_service(), new_service()
+    store = service.fetcher.store
+    lock = store.lock
+
+    def lock_late(*args):
+        name = lock(*args)
+        other.adopt(credential.key(), TokenResponse(Secret("fake-just-now"), 36000.0))
+        return name
+
+    monkeypatch.setattr(store, "lock", lock_late)
+    assert service.get_token().value == "fake-just-now"
+    assert exchanges.count == 0
+
+
+def test_the_lock_outlives_the_exchange_and_is_a_whole_number(
+    service, credential, settings, monkeypatch
+):
+    settings.CERTN_REQUEST_TIMEOUT = 2.5
+    kept = []
+    monkeypatch.setattr(
+        type(caches["default"]), "add", lambda self, key, value, timeout: kept.append(timeout)
+    )
+    service.get_token()
+    assert kept[0] == 5
+    assert isinstance(kept[0], int)
+
+
+def test_a_lock_is_released_by_its_holder_only(service, credential):
+    store, slot = service.fetcher.store, slot_of(credential.key())
+    name = store.lock(slot, 10)
+    cache.set(f"{slot}:lock", "of another process")
+    store.unlock(slot, name)
+    assert cache.get(f"{slot}:lock") == "of another process"
+
+
+def test_a_lock_that_nobody_releases_is_waited_for_until_the_time_is_up(
+    service, credential, exchanges, time_
+):
+    cache.set(slot_of(credential.key()) + ":lock", "of another process")
+    with pytest.raises(CertnUnavailableError, match="in time"):
+        service.get_token(timeout=5.0)
+    assert exchanges.count == 0
+    assert 5 <= sum(time_.slept) < 6
+
+
+@pytest.mark.parametrize("added", [None, False])  # django-redis, pymemcache
+def test_a_client_that_hides_its_errors_is_a_cache_that_is_down(
+    service, credential, exchanges, monkeypatch, added
+):
+    monkeypatch.setattr(type(caches["default"]), "add", lambda self, *args, **kwargs: added)
+    monkeypatch.setattr(type(caches["default"]), "set", lambda self, *args, **kwargs: added)
+    assert values(service) == {"fake-token-1"}
+    service.memos.forget()
+    assert values(service) == {"fake-token-1"}
+    assert service.fetcher.store.hand.is_open
+    assert exchanges.count == 1
+
+
 # The end of a token
 
 
@@ -413,6 +477,52 @@ def test_a_token_is_renewed_early_by_one_and_nobody_waits(service, credential, e
         settle()
     assert values(service) == {"fake-token-2"}
     assert exchanges.count == 2
+
+
+def test_a_new_process_does_not_wait_for_a_renewal_either(
+    new_service, credential, exchanges, time_
+):
+    new_service().get_token()
+    time_.pass_(9.2 * HOURS)
+    exchanges.answer = CertnUnavailableError("fake: it would wait for this")
+    assert values(new_service()) == {"fake-token-1"}
+    assert exchanges.count == 1
+
+
+def test_a_renewal_that_another_process_makes_is_left_to_it(service, credential, exchanges, time_):
+    service.get_token()
+    time_.pass_(9.2 * HOURS)
+    cache.set(slot_of(credential.key()) + ":lock", "of another process")
+    assert values(service) == {"fake-token-1"}
+    settle()
+    assert exchanges.count == 1
+    assert time_.slept == []
+
+
+def test_a_life_of_a_minute_is_renewed_early_as_well(service, credential, exchanges, time_):
+    exchanges.answer = 60.0
+    service.get_token()
+    for seconds in (50, 5, 3):  # it is due at 54.75, and handed out until 57
+        time_.pass_(seconds)
+        service.get_token()
+        settle()
+    assert values(service) == {"fake-token-2"}
+    assert service.stats()["default"]["waits"] == 1
+
+
+def test_a_renewal_that_fails_serves_what_another_process_got(
+    new_service, credential, exchanges, time_
+):
+    service, other = new_service(), new_service()
+    service.get_token()
+    time_.pass_(9.2 * HOURS)
+    exchanges.answer = CertnUnavailableError("fake", http_status=503)
+    exchanges.hold = threading.Event()
+    service.get_token()
+    other.adopt(credential.key(), TokenResponse(Secret("fake-verified"), 36000.0))
+    exchanges.hold.set()
+    settle()
+    assert values(service) == {"fake-verified"}
 
 
 def test_a_renewal_that_fails_backs_off(new_service, credential, exchanges, time_):
@@ -474,6 +584,26 @@ def test_more_than_a_whole_life_is_met_by_one_exchange_a_minute(
     assert exchanges.count == 2
 
 
+def test_a_flight_that_was_content_with_less_is_followed_by_another(
+    service, credential, exchanges, time_
+):
+    service.get_token()
+    time_.pass_(2 * HOURS)
+    slot, gate = slot_of(credential.key()), threading.Event()
+    less = Outcome(service.fetcher.held(slot))
+    service.flights.join(slot, lambda: gate.wait(10) and less)
+    threading.Timer(0.05, gate.set).start()
+    assert values(service, 1, min_validity=9 * HOURS) == {"fake-token-2"}
+
+
+def test_the_error_of_a_caller_in_a_hurry_is_not_that_of_a_patient_one(service, credential):
+    slot, gate = slot_of(credential.key()), threading.Event()
+    cut = Outcome(error=CertnUnavailableError("fake: in a hurry"), was_cut=True)
+    service.flights.join(slot, lambda: gate.wait(10) and cut)
+    threading.Timer(0.05, gate.set).start()
+    assert values(service) == {"fake-token-1"}
+
+
 def test_expiry_is_told_in_time_of_the_wall(service, credential, time_):
     token = service.get_token()
     assert token.expires_at == datetime.fromtimestamp(time_.wall + 10 * HOURS, UTC)
@@ -502,6 +632,19 @@ def test_each_caller_gets_an_exception_of_its_own(service, credential, exchanges
         caught.append(raised.value)
     assert caught[0] is not caught[1]
     assert caught[0] is not exchanges.answer
+
+
+def test_those_who_share_a_flight_share_no_exception(service, credential):
+    refused = Outcome(error=CredentialRejectedError("fake", http_status=401))
+    caught = []
+    for _ in range(2):
+        slot, gate = slot_of(credential.key()), threading.Event()
+        service.flights.join(slot, lambda gate=gate: gate.wait(10) and refused)
+        threading.Timer(0.05, gate.set).start()
+        with pytest.raises(CredentialRejectedError) as raised:
+            service.get_token()
+        caught.append(raised.value)
+    assert caught[0] is not caught[1]
 
 
 def test_no_frame_of_an_error_holds_the_key(service, credential, exchanges):
@@ -626,11 +769,42 @@ def test_within_a_minute_of_a_forced_renewal_the_token_stays(service, credential
     assert values(service) == {"fake-token-3"}
 
 
-def test_a_process_without_a_cache_keeps_count_itself(service, credential, settings, exchanges):
+def test_a_process_without_a_cache_keeps_count_itself(
+    service, credential, settings, exchanges, time_
+):
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
     assert service.invalidate_token("default", service.get_token()) is True
+    time_.pass_(59)
     assert service.invalidate_token("default", service.get_token()) is False
+    time_.pass_(2)
+    assert service.invalidate_token("default", service.get_token()) is True
     assert exchanges.count == 2
+
+
+def test_a_late_401_leaves_the_new_token_in_force(new_service, credential, exchanges):
+    service, late = new_service(), new_service()
+    token = service.get_token()
+    late.get_token()
+    service.invalidate_token("default", token)
+    service.get_token()
+    assert late.invalidate_token("default", token) is False
+    assert values(late) == values(service) == {"fake-token-2"}
+    assert exchanges.count == 2
+
+
+def test_a_token_that_another_process_dropped_is_not_served_while_the_endpoint_is_down(
+    new_service, credential, exchanges, time_
+):
+    service, other = new_service(), new_service()
+    token = service.get_token()
+    other.get_token()
+    service.invalidate_token("default", token)
+    exchanges.answer = CertnUnavailableError("fake", http_status=503)
+    time_.pass_(13)
+    other.get_token()  # looks, and finds the tombstone
+    settle()
+    with pytest.raises(CertnUnavailableError):
+        other.get_token()
 
 
 def test_a_dead_token_is_not_put_back(new_service, credential, exchanges, time_):
@@ -712,6 +886,24 @@ def test_after_a_sleep_that_the_steady_clock_missed_the_token_is_renewed(
     settle()
     assert values(service) == {"fake-token-2"}
     assert exchanges.count == 2
+
+
+def test_what_comes_from_the_future_is_not_trusted(new_service, credential, exchanges, time_):
+    exchanges.answer = 1 * HOURS
+    new_service().get_token()
+    time_.mono += 0.8 * HOURS
+    time_.wall -= 2 * HOURS  # who knows how long it still lives?
+    assert new_service().get_token().value == "fake-token-2"
+
+
+def test_what_a_process_knows_of_the_end_outlives_a_clock_that_is_set(service, credential, time_):
+    service.get_token()
+    time_.pass_(13)
+    time_.wall -= 50
+    service.get_token()
+    settle()
+    assert service.get_token(min_validity=10 * HOURS - 13).value == "fake-token-1"
+    assert service.get_token(min_validity=10 * HOURS - 12).value == "fake-token-2"
 
 
 # To be seen
