@@ -58,8 +58,8 @@ class Answer:
     """
 
     status: int | None
-    headers: Mapping[str, str]
-    body: bytes | None = field(repr=False)  # it holds a token
+    headers: Mapping[str, str] = field(repr=False)  # these may echo ours,
+    body: bytes | None = field(repr=False)  # and this holds a token
     failure: str = ""
 
 
@@ -214,6 +214,8 @@ class Response(HTTPResponse):
         # https://github.com/urllib3/urllib3/blob/2.8.0/src/urllib3/connection.py (getresponse)
         self.msg.set_payload("")
         self.msg.defects.clear()
+        # And http.cookiejar warns, with a traceback, of dates in cookies that it cannot read.
+        del self.msg["Set-Cookie"], self.msg["Set-Cookie2"]
 
 
 class Ration(io.RawIOBase):
