@@ -3,6 +3,7 @@
 import gzip
 import json
 import socket
+import threading
 import time
 import tracemalloc
 import zlib
@@ -153,6 +154,8 @@ WRONG_BODY = {
     "UTF-16": GOOD_BODY.decode().encode("utf-16"),
     "not UTF-8": json.dumps(GOOD | {"scope": "SCOPE"}).encode().replace(b"SCOPE", b"\xff\xfe"),
     "deep nesting": NESTED,
+    "thousands of lists": b"[" + b"[]," * 21_000 + b"[]]",
+    "thousands of objects": b"{" + b",".join(b'"%d":{}' % i for i in range(6000)) + b"}",
     "a deep object": b'{"access_token":' * 9_000,
     "a number of 60,000 digits": b'{"expires_in": ' + b"9" * 60_000 + b"}",
     "a token after 64 KiB, and 10 MB": b" " * 64 * 1024 + GOOD_BODY + b" " * 10_000_000,
@@ -431,6 +434,33 @@ def test_through_the_token_service(trusted, no_leak, make_credential, settings, 
     (outcome,) = outcomes
     assert (outcome.status, outcome.error_code) == (error.status, error.error_code)
     assert Scan(SECRET, TOKEN, BASIC).text(repr([outcome, outcome.as_dict()])) == set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_name_that_does_not_resolve_in_time(
+    trusted, no_leak, make_credential, settings, monkeypatch
+):
+    settings.CERTN_REQUEST_TIMEOUT = BUDGET
+    make_credential(environment="scripted", client_id=CLIENT_ID, client_secret=SECRET)
+    resolve, late = socket.getaddrinfo, threading.Event()
+
+    def stalled(*args, **kwargs):
+        late.wait(6)
+        return resolve(*args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", stalled)
+    error = outcome_of(get_token, BUDGET)
+    assert error.error_code == "timeout"
+    no_leak(error)
+    outcomes = []
+    assert outcome_of(lambda: outcomes.append(verify("default")), BUDGET) is None
+    assert outcomes[0].status == "unreachable"
+
+    late.set()  # and nothing is sent any more
+    for thread in threading.enumerate():
+        if thread.name == "certn-request":
+            thread.join(10)
+    assert trusted.hits == 0
 
 
 def test_https_that_is_answered_in_clear(settings, no_leak):
