@@ -95,8 +95,8 @@ class Fetcher:
             slot: where the cache has its token.
             min_validity: seconds that the token is wanted to live.
             deadline: when to give up, on the monotonic clock.
-            renews: renew a token that is due. With nobody waiting, that is: who waits for a token
-                takes one that is due and leaves the renewal to the next look.
+            renews: nobody waits; renew a token that is due. Who waits for a token takes one that
+                is due and leaves the renewal to the next look.
         """
         pauses = self.pauses()
         while (outcome := self.settled(slot, min_validity, renews)) is None:
@@ -133,7 +133,8 @@ class Fetcher:
         error, local = reading.error, self.local(slot)
         if not reading.is_shared and now < local.failed_until:
             error = local.error
-        return Outcome(error=error) if error else None
+        # With nobody waiting, a token that is gone by now is left to the next who wants one.
+        return Outcome(error=error) if error or renews else None
 
     def reconcile(self, slot: str, reading: Reading) -> Lease | None:
         """Bring what this process holds and what the cache holds together; return the lease."""

@@ -75,7 +75,8 @@ def new_service(time_, exchanges):
             random=lambda: 0.5,
         )
 
-    return make
+    yield make
+    settle()  # or it would leave a token in the cache of the next test
 
 
 @pytest.fixture

@@ -510,6 +510,17 @@ def test_a_life_of_a_minute_is_renewed_early_as_well(service, credential, exchan
     assert service.stats()["default"]["waits"] == 1
 
 
+def test_a_token_that_is_gone_is_not_renewed_while_nobody_waits(service, credential, exchanges):
+    slot = slot_of(credential.key())
+    outcome = service.fetcher.fetch(credential.key(), slot, 0, math.inf, renews=True)
+    assert outcome == Outcome()
+    assert exchanges.count == 0
+    gate = threading.Event()
+    service.flights.join(slot, lambda: gate.wait(10) and outcome)
+    threading.Timer(0.05, gate.set).start()
+    assert values(service) == {"fake-token-1"}  # who joins such a flight looks again
+
+
 def test_a_renewal_that_fails_serves_what_another_process_got(
     new_service, credential, exchanges, time_
 ):
