@@ -185,7 +185,9 @@ def test_a_rotated_secret_is_followed_within_one_look(make_fleet, endpoint, kind
     first(how, client_secret="fake-rotated")  # while the exchange with the old one is in flight
     if how == "save":
         assert outcomes(first("get")) == {"fake-new": 1}
-    assert outcomes(result for other in others for result in other.receive()) == {"fake-old": 7}
+    found = outcomes(result for other in others for result in other.receive())
+    assert found.total() == len(others)
+    assert {"fake-old"} <= found.keys() <= {"fake-old", "fake-new"}  # who is slow sees the new one
     fleet.all("shift", mono=12)
     assert outcomes(fleet.all("get", threads=4)) == {"fake-new": 32}
     assert endpoint.hits == 2
