@@ -8,7 +8,7 @@ from tests.benchmarks.hot import FLOOR_LABEL
 from tests.benchmarks.report import microseconds
 from tests.benchmarks.trials import EXCHANGE
 
-WIDTH, LEFT, RIGHT, ROW = 860, 320, 740, 22
+WIDTH, LEFT, RIGHT, ROW = 860, 335, 745, 22
 MARKUP = re.compile("[*`]")
 
 STYLE = """
