@@ -16,6 +16,7 @@ from django.db.models.signals import post_delete, post_save
 
 from django_certn import oauth
 from django_certn.answers import TokenResponse
+from django_certn.fields import Secret
 from django_certn.models import CertnCredential, Key
 from django_certn.tokens.fetch import Fetcher, Outcome
 from django_certn.tokens.flight import Flights
@@ -144,13 +145,14 @@ class TokenService:
         Raises:
             CertnConfigurationError: as `get_token`.
         """
-        value = token.value if isinstance(token, AccessToken) else token
+        # Under the same name: what was handed in may not be masked, and errors pass this frame.
+        token = Secret(token.value if isinstance(token, AccessToken) else token)
         key, _ = active_key(name)
         slot = slot_of(key)
-        was_dropped = self.fetcher.drop(slot, value)
+        was_dropped = self.fetcher.drop(slot, token)
         lease = self.fetcher.held(slot)
-        if lease is None or lease.token.value != value:
-            self.memos.forget(lambda _, memo: memo[2].value == value)
+        if lease is None or lease.token.value != token:
+            self.memos.forget(lambda _, memo: memo[2].value == token)
         return was_dropped
 
     def stats(self) -> dict[str, dict[str, int]]:

@@ -14,7 +14,7 @@ from django.utils.log import AdminEmailHandler
 from django_certn import fields, verification
 from django_certn.client import auth_headers
 from django_certn.models import CertnCredential
-from django_certn.tokens import get_token, store
+from django_certn.tokens import get_token, invalidate_token, store
 from django_certn.tokens.service import service
 from tests.leaks import CLIENT_ID, SECRET, TOKEN, Scan
 
@@ -27,6 +27,10 @@ MARKER = "a bug that nobody foresaw"
 def calls_certn(request):
     headers = auth_headers()
     return HttpResponse(f"{len(headers)}")
+
+
+def drops_a_token(request):
+    invalidate_token("nobody", TOKEN)
 
 
 def has_a_bug_of_its_own(request):
@@ -43,6 +47,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("call/", calls_certn),
     path("bug/", has_a_bug_of_its_own),
+    path("drop/", drops_a_token),
 ]
 
 
@@ -67,6 +72,7 @@ def saves_and_verifies(client):
 FAILURES = {
     "a refused key": (None, calls),
     "a bug of the site": (None, lambda client: client.get("/bug/")),
+    "a token of nobody": (None, lambda client: client.get("/drop/")),
     "a bug in the store": ((store.Store, "write"), calls),
     "a bug in the slot": ((store, "salted_hmac"), calls),
     "a bug in the row": ((CertnCredential, "key"), calls),
