@@ -146,6 +146,11 @@ class Orders:
 
         service.clear()
 
+    def forget_memos(self):
+        from django_certn.tokens.service import service
+
+        service.memos.forget()
+
     def clear_cache(self):
         from django.core.cache import cache
 

@@ -18,6 +18,7 @@ __all__ = ["Fetcher", "Outcome"]
 SLOTS_MOST = 4096  # keys that a process remembers
 POLL_FIRST, POLL_SOON, POLL_LATER = 0.02, 0.06, 0.25  # seconds between two looks at a lock ...
 SOON = 1.0  # ... that was waited for less than this, or longer
+ASK_EVERY = 10.0  # seconds until a process that was refused a forced renewal asks again
 BACK_OFF_LEAST, BACK_OFF_MOST = 30.0, 300.0  # seconds after a renewal that failed
 
 
@@ -70,6 +71,10 @@ class Fetcher:
         with self.lock:
             self.locals.clear()
         self.store.reset()
+
+    def forget(self, slot: str) -> None:
+        with self.lock:
+            self.locals.pop(slot, None)
 
     def local(self, slot: str) -> Local:
         with self.lock:
@@ -126,6 +131,8 @@ class Fetcher:
         lease = self.reconcile(slot, reading)
         now = self.clocks.monotonic()
         if lease is not None:
+            if not lease.serves(now, min_validity) and now < self.local(slot).forced_until:
+                return Outcome(lease, is_final=True)
             # By the wall's clock too: the other one stands still while a computer sleeps.
             is_due = now >= lease.renew_at or self.clocks.clock() >= lease.entry.renew_at
             fits = lease.serves(now, min_validity) and not (renews and is_due)
@@ -235,12 +242,13 @@ class Fetcher:
     def claim(self, slot: str) -> bool:
         """Claim the one forced renewal of a key that `FORCED_EVERY` seconds allow."""
         is_first = self.store.claim(slot)
-
         now = self.clocks.monotonic()
         with self.lock:
             local = self.local(slot)
             if is_first is None:  # nobody keeps count but this process
                 is_first = now >= local.forced_until
+            elif not is_first:
+                local.forced_until = now + ASK_EVERY
             if is_first:
                 local.forced_until = now + FORCED_EVERY
         return is_first

@@ -59,6 +59,18 @@ class Search:
             return memo[2]
         return None
 
+    def still_good(self) -> AccessToken | None:
+        """Return the token of the memo, though it is time to look again."""
+        memo = self.memos.by_name.get(self.memo_of)
+        if memo is not None and memo[3].serves(self.monotonic(), self.min_validity):
+            return memo[2]
+        return None
+
+    def out_of_time(self) -> CertnUnavailableError:
+        return CertnUnavailableError(
+            f"No token for {str(self.name)!r} within {self.timeout:g} seconds."
+        )
+
     def look(self) -> AccessToken | Future[Outcome]:
         """Look at the row; return the token of its key, or the flight that will bring it."""
         if token := self.at_hand():
@@ -112,9 +124,7 @@ class Search:
             TokenError: it brought none, or is not back in time.
         """
         if not flight.done():
-            raise CertnUnavailableError(
-                f"No token for {str(self.name)!r} within {self.timeout:g} seconds."
-            )
+            raise self.out_of_time()
         if (bug := flight.exception()) is not None:
             raise copy(bug)
         outcome = flight.result()

@@ -1,13 +1,15 @@
 """The token service of a process."""
 
 import asyncio
+import math
 import os
 import random as chance
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
+from contextlib import suppress
 
 from asgiref.sync import sync_to_async
 from django.core.signals import setting_changed
@@ -16,6 +18,7 @@ from django.db.models.signals import post_delete, post_save
 
 from django_certn import oauth
 from django_certn.answers import TokenResponse
+from django_certn.exceptions import CertnConfigurationError
 from django_certn.fields import Secret
 from django_certn.models import CertnCredential, Key
 from django_certn.tokens.fetch import Fetcher, Outcome
@@ -29,6 +32,7 @@ from django_certn.tokens.token import AccessToken
 
 __all__ = ["TokenService", "service"]
 
+PATIENCE = 0.25  # seconds that a coroutine with a valid token waits for a look at the row
 FOLLOWED_SETTINGS = {"CACHES", "DATABASES", "FIELD_ENCRYPTION_KEY", "SECRET_KEY"}
 
 
@@ -119,7 +123,7 @@ class TokenService:
         if at_hand := search.at_hand():
             return at_hand
         while True:
-            found = await sync_to_async(search.look)()
+            found = await look(search)
             if isinstance(found, AccessToken):
                 return found
             landing = asyncio.wrap_future(found)
@@ -193,8 +197,20 @@ class TokenService:
         post_delete.connect(self.credential_changed, sender=CertnCredential)
         setting_changed.connect(self.setting_changed)
 
-    def credential_changed(self, *, using: str, **kwargs: object) -> None:
+    def credential_changed(
+        self,
+        *,
+        instance: CertnCredential,
+        using: str,
+        created: bool = False,
+        **kwargs: object,
+    ) -> None:
         self.memos.forget()
+        if created:
+            # It starts with what the cache has, not with what an earlier row of the same key left
+            # in this process: the row of a test, say, that was rolled back.
+            with suppress(CertnConfigurationError):
+                self.fetcher.forget(slot_of(instance.key()))
         if connections[using].in_atomic_block:
             # Until the commit another thread reads the row as it was, and may leave a memo of it.
             transaction.on_commit(self.memos.forget, using=using)
@@ -208,6 +224,23 @@ class TokenService:
         self.memos.after_fork()
         self.flights.after_fork()
         self.fetcher.after_fork()
+
+
+async def look(search: Search) -> AccessToken | Future[Outcome]:
+    """Look at the row in the thread that Django has for it, which may be busy with other things."""
+    looking = asyncio.ensure_future(sync_to_async(search.look)())
+    # It may be left alone: then nobody wants to hear of its error.
+    looking.add_done_callback(lambda task: task.cancelled() or task.exception())
+    good = search.still_good()
+    await asyncio.wait(
+        {looking}, timeout=min(PATIENCE if good else math.inf, search.seconds_left())
+    )
+    if looking.done():
+        return looking.result()
+    if good:
+        return good
+    looking.cancel()
+    raise search.out_of_time()
 
 
 service = TokenService()

@@ -1,6 +1,8 @@
 """The cache goes away, hangs, or stands in a transaction: the site goes on."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -88,3 +90,45 @@ def test_the_database_cache_stays_out_of_the_transaction(settings, credential, e
         raise ZeroDivisionError
     assert cache.get(slot_of(credential.key()))  # nor lost
     assert endpoint.hits == 1
+
+
+EXIT = """
+import atexit, threading, time
+import django
+from django.conf import settings
+
+settings.configure(
+    SECRET_KEY="tests-only",
+    FIELD_ENCRYPTION_KEY="dGVzdHMtb25seS1mYWtlLWVuY3J5cHRpb24ta2V5ISE=",
+    INSTALLED_APPS=["django_certn"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    CERTN_ENVIRONMENTS={"local": {"base_url": "{url}"}},
+)
+django.setup()
+from django.core.management import call_command
+from django_certn.exceptions import CertnUnavailableError
+from django_certn.models import CertnCredential
+from django_certn.tokens import get_token
+
+call_command("migrate", verbosity=0)
+CertnCredential.objects.create(environment="local", client_id="fake-id", client_secret="fake")
+try:
+    get_token(timeout=0.2)
+except CertnUnavailableError:
+    print("gave up")
+"""
+
+
+def test_a_flight_that_is_up_does_not_delay_the_end_of_the_process(endpoint):
+    endpoint.answer(delay=30)
+    began = time.monotonic()
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", EXIT.replace("{url}", endpoint.url)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=25,
+    )
+    assert process.stdout == "gave up\n"
+    assert "Traceback" not in process.stderr
+    assert time.monotonic() - began < 25

@@ -1,5 +1,6 @@
 """One token for a fleet: real processes, real caches, a token endpoint that counts."""
 
+import signal
 import time
 from collections import Counter
 
@@ -263,3 +264,41 @@ def test_a_token_that_is_at_hand_is_exchanged_once_for_more_validity(make_fleet,
     for _ in range(3):
         assert outcomes(fleet.all("get", threads=4, min_validity=10**6)).total() == 32
     assert endpoint.hits == 2
+
+
+def test_a_frozen_cache_costs_each_process_an_exchange_and_one_bounded_wait(
+    make_fleet, endpoint, request
+):
+    services.driver("redis")
+    executable, port = services.program("redis-server"), services.free_port()
+    command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    fleet = make_fleet("locmem")
+    with services.process(command, port) as server:
+        fleet.configure(
+            CACHES={
+                "default": {
+                    "BACKEND": "django.core.cache.backends.redis.RedisCache",
+                    "LOCATION": f"redis://127.0.0.1:{port}",
+                }
+            },
+            CERTN_ENVIRONMENTS={"local": {"label": "Local", "base_url": endpoint.url}},
+        )
+        server.send_signal(signal.SIGSTOP)
+        try:
+            first = fleet.all("get", threads=THREADS)
+            assert outcomes(first).total() == CALLERS
+            assert endpoint.hits == PROCESSES
+            # Past the memo, and the breaker is open: nobody has patience with the cache again.
+            fleet.all("shift", mono=3)
+            fleet.all("forget_memos")
+            second = fleet.all("get", threads=THREADS)
+            assert outcomes(second) == outcomes(first)
+            assert endpoint.hits == PROCESSES
+            fleet.all("forget_memos")
+            third = fleet.members[0]("get")
+        finally:
+            server.send_signal(signal.SIGCONT)
+    print(
+        f"frozen: {slowest(first):.2f} s at first, then {slowest(second) * 1000:.1f} ms for all "
+        f"at once and {slowest(third) * 1000:.1f} ms for one"
+    )

@@ -6,9 +6,11 @@ import time
 from functools import partial
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 
 from django_certn.exceptions import CertnUnavailableError, CredentialRejectedError
+from django_certn.models import CertnCredential
+from django_certn.tokens.service import TokenService
 
 
 def run(call):
@@ -55,6 +57,27 @@ def test_a_thousand_coroutines_share_one_exchange(service, credential, exchanges
 
     assert {token.value for token in run(crowd)} == {"fake-token-1"}
     assert exchanges.count == 1
+
+
+def test_nine_of_ten_are_cancelled_and_the_others_are_served(credential, endpoint):
+    """Against a real endpoint, the one that started the exchange among them."""
+    CertnCredential.objects.update(environment="scripted")
+    endpoint.answer(delay=0.3)
+    service = TokenService()
+
+    async def crowd():
+        calls = [asyncio.create_task(service.aget_token(timeout=60)) for _ in range(1000)]
+        await until(lambda: endpoint.hits)
+        for number, call in enumerate(calls):
+            if number % 10 != 9:
+                call.cancel()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    outcomes = run(crowd)
+    served = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    assert {token.value for token in served} == {"fake-token-1"}
+    assert len(served) == 100
+    assert endpoint.hits == 1
 
 
 def test_who_is_cancelled_takes_nothing_from_the_others(service, credential, exchanges):
@@ -133,3 +156,39 @@ def test_it_waits_no_longer_than_its_timeout(service, credential, exchanges, cap
         if thread.name == "certn-flight":
             thread.join(5)
     assert caplog.records == []
+
+
+def test_a_thread_that_is_busy_delays_nobody_with_a_valid_token(
+    service, credential, time_, exchanges
+):
+    async def behind_a_long_query(**options):
+        free = threading.Event()
+        busy = asyncio.ensure_future(sync_to_async(free.wait)(10))
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        try:
+            return await service.aget_token(**options), time.monotonic() - began
+        finally:
+            free.set()
+            await busy
+
+    run(service.aget_token)
+    time_.pass_(13)
+    token, seconds = asyncio.run(behind_a_long_query())
+    assert token.value == "fake-token-1"
+    assert seconds < 5
+
+
+def test_a_thread_that_is_busy_is_waited_for_no_longer_than_the_timeout(service, credential):
+    async def behind_a_long_query():
+        free = threading.Event()
+        busy = asyncio.ensure_future(sync_to_async(free.wait)(10))
+        await asyncio.sleep(0.05)
+        try:
+            with pytest.raises(CertnUnavailableError, match=r"within 0\.1 seconds"):
+                await service.aget_token(timeout=0.1)
+        finally:
+            free.set()
+            await busy
+
+    asyncio.run(behind_a_long_query())

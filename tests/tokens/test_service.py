@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from django.core.cache import cache, caches
+from django.core.cache.backends.locmem import LocMemCache
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
@@ -866,6 +867,42 @@ def test_a_token_that_is_newer_than_the_tombstone_is_put_back(new_service, crede
     settle()
     assert new_service().get_token().value == "fake-token-2"
     assert exchanges.count == 2
+
+
+def test_a_minute_is_what_the_cache_is_told(service, credential, monkeypatch):
+    told = {}
+    add = LocMemCache.add
+
+    def spy(self, key, value, timeout=None, **options):
+        told[key.rpartition(":")[2]] = timeout
+        return add(self, key, value, timeout, **options)
+
+    monkeypatch.setattr(LocMemCache, "add", spy)
+    service.invalidate_token("default", service.get_token())
+    assert told == {"lock": 12, "forced": 60}
+
+
+def test_a_credential_that_is_new_starts_with_what_the_cache_has(service, credential, exchanges):
+    service.get_token()
+    credential.delete()
+    cache.clear()
+    credential.pk = None
+    credential.save(force_insert=True)
+    assert service.get_token().value == "fake-token-2"
+    credential.save()  # which is no reason to let go of a token
+    cache.clear()
+    assert service.get_token().value == "fake-token-2"
+    assert exchanges.count == 2
+
+
+def test_who_asks_for_too_much_asks_the_cache_for_it_now_and_then(
+    service, credential, exchanges, monkeypatch
+):
+    service.get_token(min_validity=11 * HOURS)
+    locks = []
+    monkeypatch.setattr(service.fetcher.store, "lock", locks.append)
+    assert values(service, 10, min_validity=11 * HOURS) == {"fake-token-1"}
+    assert locks == []
 
 
 # The clocks
