@@ -29,11 +29,13 @@ class Job:
         self.alias, self.call = alias, call
         self.begun = threading.Event()
         self.result: Future[Any] = Future()
+        self.cache: Any = None
 
     def run(self) -> None:
         self.begun.set()
         try:
-            self.result.set_result(self.call(caches[self.alias]))
+            self.cache = caches[self.alias]
+            self.result.set_result(self.call(self.cache))
         except Exception as error:  # noqa: BLE001 - each backend has errors of its own
             self.result.set_exception(error)
 
@@ -126,9 +128,14 @@ class Hand:
 
 
 def work(jobs: SimpleQueue[Job | None]) -> None:
+    cache = None
     while (job := jobs.get()) is not None:
         job.run()
+        cache = job.cache or cache
         if jobs.empty():
             # The database cache opened them, and nobody else closes those of this thread.
             with suppress(Exception):
                 connections.close_all()
+    if cache is not None:
+        with suppress(Exception):
+            cache.close()
