@@ -81,6 +81,7 @@ DATABASES = {
             "PASSWORD": os.environ.get("MYSQL_PASSWORD", ""),
             "NAME": f"certn_{alias}{SUFFIX}",
             "OPTIONS": {"charset": "utf8mb4", "connect_timeout": 5},
+            "TEST": {"CHARSET": "utf8mb4"},
         }
         for alias in ("default", "other")
     },

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connections
 
 from django_certn.exceptions import CertnUnavailableError, CredentialRejectedError
 from django_certn.models import CertnCredential
@@ -171,6 +172,7 @@ def test_a_thread_that_is_busy_delays_nobody_with_a_valid_token(
         finally:
             free.set()
             await busy
+            await sync_to_async(connections.close_all)()  # those of that thread
 
     run(service.aget_token)
     time_.pass_(13)
@@ -190,5 +192,6 @@ def test_a_thread_that_is_busy_is_waited_for_no_longer_than_the_timeout(service,
         finally:
             free.set()
             await busy
+            await sync_to_async(connections.close_all)()  # those of that thread
 
     asyncio.run(behind_a_long_query())
