@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 
@@ -40,6 +41,11 @@ class SiteServer(ThreadedWSGIServer):
         from django.core.wsgi import get_wsgi_application
 
         self.set_app(StaticFilesHandler(get_wsgi_application()))
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a connection that breaks, as the last ones do when the demo ends."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 @contextmanager
