@@ -38,7 +38,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "that of certn_check.",
     )
     parser.add_argument(
-        "--port", type=port, default=SITE_PORT, help="of the site (default: %(default)s)"
+        "--port",
+        type=port,
+        default=SITE_PORT,
+        help="of the site; 0 takes a free one (default: %(default)s)",
     )
     parser.add_argument(
         "--sandbox-port",
@@ -52,9 +55,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def port(value: str) -> int:
-    if value.isascii() and value.isdecimal() and 0 < int(value) <= HIGHEST_PORT:
+    if value.isascii() and value.isdecimal() and int(value) <= HIGHEST_PORT:
         return int(value)
-    raise argparse.ArgumentTypeError(f"{value!r} is not a port (1 to {HIGHEST_PORT})")
+    raise argparse.ArgumentTypeError(f"{value!r} is not a port (0 to {HIGHEST_PORT})")
 
 
 class Stop:
@@ -84,12 +87,10 @@ def run(options: argparse.Namespace, stop: Stop) -> int:
     with ExitStack() as servers:
         # Both ports are ours before anything is changed.
         site = None if options.check else servers.enter_context(SiteServer(options.port))
-        sandbox_port = servers.enter_context(
-            sandbox(
-                options.sandbox_port or (0 if options.check else SANDBOX_PORT),
-                state.FOLDER / "sandbox.sqlite3",
-            )
-        )
+        wanted = options.sandbox_port
+        if wanted is None:
+            wanted = 0 if options.check else SANDBOX_PORT
+        sandbox_port = servers.enter_context(sandbox(wanted, state.FOLDER / "sandbox.sqlite3"))
         # The settings read it, and so they are loaded after this line.
         os.environ["CERTN_SANDBOX_PORT"] = str(sandbox_port)
         password = os.environ["DEMO_PASSWORD"]
@@ -107,7 +108,7 @@ def run(options: argparse.Namespace, stop: Stop) -> int:
         if site is not None:
             site.open()
             stop.is_serving = True
-            print(what_to_click(options.port, sandbox_port, password), flush=True)
+            print(what_to_click(site.server_port, sandbox_port, password), flush=True)
             while not stop.asked:
                 site.handle_request()
             return 0

@@ -1,5 +1,6 @@
 """The two servers of the demo: the site in this process, and the sandbox in one beside it."""
 
+import os
 import re
 import socket
 import subprocess
@@ -91,7 +92,7 @@ def port_of(process: subprocess.Popen[str]) -> int:
 def cannot_listen(what: str, option: str, port: int, error: OSError) -> CannotStartError:
     another = next((other for other in range(port + 1, HIGHEST_PORT + 1) if is_free(other)), port)
     return CannotStartError(
-        f"{what} cannot listen on port {port}: {error.strerror}. "
+        f"{what} cannot listen on port {port}: {os.strerror(error.errno or 0)}. "
         "Is a demo running in another terminal? "
         f"To use another port: manage.py demo {option} {another}"
     )

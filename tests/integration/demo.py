@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Self
 
 from tests.sandbox import ROOT, environment
-from tests.services import free_port
 
 MANAGE = [sys.executable, "-W", "error", str(ROOT / "example_project" / "manage.py")]
 
@@ -42,10 +41,8 @@ class RunningDemo:
 
     def __init__(self, folder: Path, *args: str) -> None:
         self.folder = folder
-        self.port, self.sandbox_port = free_port(), free_port()
-        ports = ["--port", str(self.port), "--sandbox-port", str(self.sandbox_port)]
         self.process = subprocess.Popen(
-            [*MANAGE, "demo", *ports, *args],
+            [*MANAGE, "demo", "--port", "0", "--sandbox-port", "0", *args],
             cwd="/",
             env=variables(folder),
             stdin=subprocess.DEVNULL,
@@ -62,9 +59,16 @@ class RunningDemo:
         else:
             self.close()
             raise RuntimeError(f"The demo did not start: {self.printed}")
+        self.port = self._port_in(r"^Serving http://127\.0\.0\.1:(\d+)/")
+        self.sandbox_port = self._port_in(r"^Sandbox: +http://127\.0\.0\.1:(\d+)/")
         # Somebody has to read on, or the pipe is full some day and the demo waits for ever.
         self._reader = threading.Thread(target=self._read_on, daemon=True)
         self._reader.start()
+
+    def _port_in(self, line: str) -> int:
+        found = re.search(line, self.printed, re.MULTILINE)
+        assert found is not None, self.printed
+        return int(found[1])
 
     def _read_on(self) -> None:
         assert self.process.stdout is not None
