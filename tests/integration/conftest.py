@@ -3,14 +3,22 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+PACKAGES = HERE / "packages"
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what is the same whatever the test settings' database is, so that it runs once."""
+    """Mark what need not run everywhere, so that it runs once.
+
+    `package` is all that is about another package. `standalone` is what is the same whatever the
+    database of the test settings is.
+    """
     for item in items:
-        uses_database = DATABASE_FIXTURES & set(item.fixturenames) or list(
-            item.iter_markers("django_db")
-        )
-        if HERE in item.path.parents and not uses_database:
+        if PACKAGES in item.path.parents:
+            item.add_marker(pytest.mark.package)
+        elif HERE in item.path.parents and not uses_database(item):
             item.add_marker(pytest.mark.standalone)
+
+
+def uses_database(item):
+    return DATABASE_FIXTURES & set(item.fixturenames) or list(item.iter_markers("django_db"))

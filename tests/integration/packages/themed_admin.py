@@ -1,6 +1,6 @@
 """A visitor to an admin that a theme draws: prints, as JSON, what it was shown.
 
-    python -m tests.integration.themed_admin unfold
+    python -m tests.integration.packages.themed_admin unfold
 
 In a process of its own, for a theme puts itself in the place of the admin when Django starts.
 """

@@ -1,17 +1,11 @@
 """The admin in the stock look and in the themes that sites put over it."""
 
 import html
-import json
-import subprocess
-import sys
 from html.parser import HTMLParser
 
 import pytest
 
-from tests import services
-from tests.sandbox import ROOT, environment
-
-pytestmark = pytest.mark.standalone
+from tests.integration.packages.process import printed_by
 
 SECRET = "fake-secret-of-the-themed-admin"
 
@@ -48,20 +42,7 @@ class Controls(HTMLParser):
 @pytest.fixture(scope="module", params=["django", "unfold", "jazzmin", "grappelli"])
 def shown(request):
     theme = request.param
-    if theme != "django":
-        services.driver(theme)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.integration.themed_admin", theme],
-        cwd=ROOT,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return printed_by("themed_admin", theme, needs=None if theme == "django" else theme)
 
 
 @pytest.mark.parametrize("page", ["add", "change"])
