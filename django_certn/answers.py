@@ -4,11 +4,13 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
+
+from django.utils.translation import gettext_noop
 
 from django_certn.conf import Environment
 from django_certn.exceptions import (
@@ -20,10 +22,10 @@ from django_certn.exceptions import (
     TokenError,
 )
 from django_certn.fields import Secret
-from django_certn.transport import FAILURES, MAX_BODY
 
-__all__ = ["Judge", "TokenResponse"]
+__all__ = ["FAILURES", "MAX_BODY", "Answer", "Judge", "TokenResponse"]
 
+MAX_BODY = 64 * 1024  # bytes, after decoding
 MAX_TOKEN = 8192  # characters
 MAX_LIFETIME = 24 * 60 * 60.0  # seconds; longer ones are cut to this
 DEFAULT_LIFETIME = 300.0  # seconds, for an answer that tells none
@@ -46,6 +48,38 @@ ERROR_CODES = {
     "unauthorized_client",
     "unsupported_grant_type",
 }
+
+
+# Why no answer came, or not all of it: a code, and words that go on from "no answer: ".
+FAILURES = {
+    "certificate": gettext_noop("its certificate is not trusted"),
+    "tls": gettext_noop("TLS failed"),
+    "proxy": gettext_noop("the proxy failed"),
+    "dns": gettext_noop("its name does not resolve"),
+    "refused": gettext_noop("the connection was refused"),
+    "timeout": gettext_noop("no answer in time"),
+    "broken": gettext_noop("the connection broke off"),
+    "not_http": gettext_noop("the answer is not HTTP"),
+    "no_thread": gettext_noop("no thread could be started"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        status: ``None`` when nothing came.
+        headers: of the answer.
+        body: decoded, and cut off one byte after `MAX_BODY`; ``None`` when it did not come to its
+            end.
+        failure: why it did not: one of `FAILURES`, or the name of an exception's type.
+    """
+
+    status: int | None
+    headers: Mapping[str, str] = field(repr=False)  # these may echo ours,
+    body: bytes | None = field(repr=False)  # and this holds a token
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)

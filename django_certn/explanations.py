@@ -10,9 +10,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_certn.answers import FAILURES
 from django_certn.conf import conf, environment_choices
 from django_certn.exceptions import CertnConfigurationError, Status
-from django_certn.transport import FAILURES
 
 __all__ = ["explain"]
 

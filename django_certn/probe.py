@@ -6,10 +6,10 @@ from http import HTTPStatus
 import requests
 from requests.auth import AuthBase
 
-from django_certn.answers import parse_object
+from django_certn.answers import MAX_BODY, Answer, parse_object
 from django_certn.conf import Environment
 from django_certn.exceptions import Status
-from django_certn.transport import MAX_BODY, Answer, fetch
+from django_certn.transport import fetch
 
 __all__ = ["Probe", "probe"]
 

@@ -11,56 +11,25 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
-from django.utils.translation import gettext_noop
 from requests.adapters import HTTPAdapter
 
 from django_certn import __version__
+from django_certn.answers import MAX_BODY, Answer
 from django_certn.conf import is_loopback
 
-__all__ = ["FAILURES", "MAX_BODY", "Answer", "fetch"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-MAX_BODY = 64 * 1024  # bytes, after decoding
+__all__ = ["fetch"]
+
 MAX_WIRE = 4 * MAX_BODY  # bytes as they come, all heads and chunk lengths included
-
-# Why no answer came, or not all of it: a code, and words that go on from "no answer: ".
-FAILURES = {
-    "certificate": gettext_noop("its certificate is not trusted"),
-    "tls": gettext_noop("TLS failed"),
-    "proxy": gettext_noop("the proxy failed"),
-    "dns": gettext_noop("its name does not resolve"),
-    "refused": gettext_noop("the connection was refused"),
-    "timeout": gettext_noop("no answer in time"),
-    "broken": gettext_noop("the connection broke off"),
-    "not_http": gettext_noop("the answer is not HTTP"),
-    "no_thread": gettext_noop("no thread could be started"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back.
-
-    Attributes:
-        status: ``None`` when nothing came.
-        headers: of the answer.
-        body: decoded, and cut off one byte after `MAX_BODY`; ``None`` when it did not come to its
-            end.
-        failure: why it did not: one of `FAILURES`, or the name of an exception's type.
-    """
-
-    status: int | None
-    headers: Mapping[str, str] = field(repr=False)  # these may echo ours,
-    body: bytes | None = field(repr=False)  # and this holds a token
-    failure: str = ""
 
 
 def fetch(session: requests.Session, request: requests.Request, *, timeout: float) -> Answer:

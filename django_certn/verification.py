@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone, translation
 
+from django_certn.answers import TokenResponse
 from django_certn.conf import MAX_TIMEOUT, conf
 from django_certn.exceptions import (
     CertnConfigurationError,
@@ -21,7 +22,6 @@ from django_certn.exceptions import (
 from django_certn.explanations import explain
 from django_certn.fields import stored_text
 from django_certn.models import VERIFIED_FIELDS, CertnCredential
-from django_certn.oauth import TokenResponse, exchange
 from django_certn.signals import credential_verified
 from django_certn.tokens.service import service
 
@@ -170,7 +170,9 @@ def verify_for_token(
 def examine(
     row: CertnCredential, timeout: float | None
 ) -> tuple[Verification, TokenResponse | None]:
-    """Make the exchange, if there is a key to exchange, and tell how it ended."""
+    """Make the exchange, if there is a key to exchange, and report how it ended."""
+    from django_certn import oauth  # what it loads is not loaded before it is needed
+
     outcome = partial(Verification, row.name, row.environment)
     try:
         key = row.key()
@@ -182,7 +184,7 @@ def examine(
         return outcome(error.status, error_code=culprit(row)), None
     started = time.monotonic()
     try:
-        response = exchange(key, timeout=budget)
+        response = oauth.exchange(key, timeout=budget)
     except TokenError as error:
         verification = outcome(
             error.status,

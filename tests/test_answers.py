@@ -9,6 +9,8 @@ import pytest
 from django_certn.answers import (
     DEFAULT_LIFETIME,
     ERROR_CODES,
+    FAILURES,
+    MAX_BODY,
     MAX_LIFETIME,
     MAX_RETRY_AFTER,
     MAX_TOKEN,
@@ -25,7 +27,6 @@ from django_certn.exceptions import (
     RateLimitedError,
 )
 from django_certn.fields import Secret
-from django_certn.transport import FAILURES, MAX_BODY
 
 ENVIRONMENT = Environment("scripted", "Scripted", "https://certn.test")
 TOKEN = "fake-token"

@@ -1,8 +1,8 @@
 import pytest
 
+from django_certn.answers import FAILURES
 from django_certn.exceptions import Status
 from django_certn.explanations import SENTENCES, explain
-from django_certn.transport import FAILURES
 
 
 def sentences(status, environment="demo", http_status=None, error_code=""):

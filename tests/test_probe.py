@@ -5,11 +5,11 @@ import pytest
 import requests
 import responses
 
+from django_certn.answers import MAX_BODY
 from django_certn.conf import conf
 from django_certn.exceptions import Status
 from django_certn.fields import Secret
 from django_certn.probe import probe
-from django_certn.transport import MAX_BODY
 
 TOKEN = Secret("fake-token-of-a-probe")
 PATH = "/api/v1/users/"

@@ -7,13 +7,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from django_certn.answers import ERROR_CODES, MAX_LIFETIME, MAX_TOKEN, Judge, TokenResponse
+from django_certn.answers import (
+    ERROR_CODES,
+    FAILURES,
+    MAX_BODY,
+    MAX_LIFETIME,
+    MAX_TOKEN,
+    Judge,
+    TokenResponse,
+)
 from django_certn.conf import Environment
 from django_certn.exceptions import TokenError
 from django_certn.fields import Secret
 from django_certn.models import Key
 from django_certn.oauth import exchange
-from django_certn.transport import FAILURES, MAX_BODY
 from tests.endpoint import TokenEndpoint
 
 ENVIRONMENT = Environment("scripted", "Scripted", "https://certn.test")

@@ -12,7 +12,8 @@ import requests
 import trustme
 from requests.auth import HTTPBasicAuth
 
-from django_certn.transport import FAILURES, MAX_BODY, MAX_WIRE, Line, ca_bundle, fetch
+from django_certn.answers import FAILURES, MAX_BODY
+from django_certn.transport import MAX_WIRE, Line, ca_bundle, fetch
 from tests.endpoint import TokenEndpoint
 from tests.services import free_port
 

@@ -9,6 +9,7 @@ from django.db.models.signals import post_save
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
+from django_certn import oauth
 from django_certn import verification as module
 from django_certn.exceptions import (
     CredentialNotFoundError,
@@ -52,7 +53,7 @@ def meanwhile(monkeypatch, act):
         act()
         return TokenResponse(Secret("fake-token"), 60.0)
 
-    monkeypatch.setattr(module, "exchange", exchange)
+    monkeypatch.setattr(oauth, "exchange", exchange)
 
 
 class TestOutcome:
@@ -218,7 +219,7 @@ class TestTimeout:
             given.append(timeout)
             return TokenResponse(Secret("fake-token"), 60.0)
 
-        monkeypatch.setattr(module, "exchange", exchange)
+        monkeypatch.setattr(oauth, "exchange", exchange)
         assert verify("default", timeout=timeout).ok
         assert given == [budget]
 

@@ -16,7 +16,6 @@ from django.core.signals import setting_changed
 from django.db import connections, transaction
 from django.db.models.signals import post_delete, post_save
 
-from django_certn import oauth
 from django_certn.answers import TokenResponse
 from django_certn.exceptions import CertnConfigurationError
 from django_certn.fields import Secret
@@ -36,6 +35,13 @@ PATIENCE = 0.25  # seconds that a coroutine with a valid token waits for a look 
 FOLLOWED_SETTINGS = {"CACHES", "DATABASES", "FIELD_ENCRYPTION_KEY", "SECRET_KEY"}
 
 
+def exchange(key: Key, *, timeout: float) -> TokenResponse:
+    """Make an exchange; the packages that it takes are loaded by the first one."""
+    from django_certn import oauth
+
+    return oauth.exchange(key, timeout=timeout)
+
+
 class TokenService:
     """Hands out tokens. A process has one, `service`; a test makes its own.
 
@@ -50,7 +56,7 @@ class TokenService:
     def __init__(
         self,
         *,
-        exchange: Callable[..., TokenResponse] = oauth.exchange,
+        exchange: Callable[..., TokenResponse] = exchange,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,

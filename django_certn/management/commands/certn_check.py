@@ -4,7 +4,7 @@ import json
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import (
     BaseCommand,
@@ -18,8 +18,10 @@ from django.db import connections, router
 from django_certn.conf import conf, environment_choices
 from django_certn.exceptions import CredentialNotFoundError, Status
 from django_certn.models import CertnCredential
-from django_certn.probe import USERS_PATH, Probe, probe
 from django_certn.verification import Verification, budget_of, is_seconds, verify_for_token
+
+if TYPE_CHECKING:
+    from django_certn.probe import Probe
 
 VERDICT, WRONG_CALL, NO_VERDICT = 1, 2, 3
 TRY_AGAIN = {Status.UNREACHABLE, Status.RATE_LIMITED}
@@ -52,7 +54,7 @@ class Result:
     """What is told of one credential; ``is_probed`` says whether a probe was asked for."""
 
     verification: Verification
-    probe: Probe | None
+    probe: "Probe | None"
     is_probed: bool
 
     @property
@@ -172,6 +174,8 @@ class Command(BaseCommand):
         if verbosity > 1 and verification.expires_in is not None:
             self.stdout.write(f"    The token lives {verification.expires_in:.0f} s.")
         if result.probe:
+            from django_certn.probe import USERS_PATH
+
             answer, count = result.probe.http_status, result.probe.count
             told = f"HTTP {answer}" if answer else "no answer"
             if count is not None:
@@ -207,6 +211,8 @@ def check(name: str, using: str, timeout: float | None, *, is_probed: bool) -> R
     verification, response = verify_for_token(name, timeout=timeout, using=using)
     if response is None or not is_probed:
         return Result(verification, None, is_probed)
+    from django_certn.probe import probe  # it loads what only a request needs
+
     return Result(
         verification,
         probe(
