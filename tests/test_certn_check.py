@@ -8,6 +8,7 @@ from django.db import OperationalError, connection
 from django.utils import translation
 
 from django_certn import verification
+from django_certn.management import base
 from django_certn.management.commands import certn_check
 from django_certn.models import CertnCredential
 from django_certn.tokens import get_token
@@ -191,7 +192,7 @@ class TestExitCode:
         def is_migrated(using):
             raise OperationalError("fake: no route\nmore of it")
 
-        monkeypatch.setattr(certn_check, "is_migrated", is_migrated)
+        monkeypatch.setattr(base, "is_migrated", is_migrated)
         outcome = check_json()
         assert outcome.returncode == 3
         assert outcome.error_code == "database_unreachable"

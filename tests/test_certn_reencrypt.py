@@ -5,12 +5,12 @@ import re
 
 import pytest
 from django.core.management import CommandError, call_command, load_command_class
-from django.core.management.base import OutputWrapper
 from django.db import OperationalError, connection, connections
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
 from django_certn.fields import encrypt, is_current
+from django_certn.management import base
 from django_certn.management.commands import certn_reencrypt
 from django_certn.models import CertnCredential
 from tests.test_docs import section, table
@@ -360,7 +360,7 @@ class TestExitCode:
         def is_migrated(using):
             raise OperationalError("fake: no route\nmore of it")
 
-        monkeypatch.setattr(certn_reencrypt, "is_migrated", is_migrated)
+        monkeypatch.setattr(base, "is_migrated", is_migrated)
         outcome = reencrypt()
         assert (outcome.returncode, outcome.stdout) == (3, "")
         assert outcome.message.startswith("The database cannot be used now: fake: no route. ")
@@ -429,7 +429,7 @@ class Terminal(io.StringIO):
 class TestBar:
     @pytest.fixture(autouse=True)
     def much_to_do(self, make_credential, monkeypatch):
-        monkeypatch.setattr(certn_reencrypt, "MANY", 4)
+        monkeypatch.setattr(base, "MANY", 4)
         for index in range(4):
             make_credential(f"acme-{index}")
 
@@ -453,16 +453,6 @@ class TestBar:
     def test_not_for_little(self):
         CertnCredential.objects.first().delete()
         assert self.run(Terminal()) == ""
-
-    def test_rows_may_be_added_meanwhile(self):
-        stream = Terminal()
-        bar = certn_reencrypt.Bar(
-            OutputWrapper(stream), CertnCredential.objects.all(), is_wanted=True
-        )
-        with bar:
-            for _ in range(6):
-                bar.advance()
-        assert stream.getvalue().endswith("100 %\n")
 
     def test_the_line_is_ended_when_it_breaks_off(self, monkeypatch, rotate):
         def fail(rows, row, **options):

@@ -1,29 +1,24 @@
 """``manage.py certn_check``: whether the stored keys work, for people and for scripts."""
 
 import json
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import (
-    BaseCommand,
-    CommandError,
-    CommandParser,
-    DjangoHelpFormatter,
-)
+from django.core.management.base import CommandError, CommandParser
 from django.db import Error as DatabaseFailure
-from django.db import connections, router
+from django.db import router
 
 from django_certn.conf import conf, environment_choices
 from django_certn.exceptions import CredentialNotFoundError, Status
+from django_certn.management import base
+from django_certn.management.base import NO_VERDICT, VERDICT, WRONG_CALL, Problem
 from django_certn.models import CertnCredential
-from django_certn.verification import Verification, budget_of, is_seconds, verify_for_token
+from django_certn.verification import Verification, budget_of, verify_for_token
 
 if TYPE_CHECKING:
     from django_certn.probe import Probe
 
-VERDICT, WRONG_CALL, NO_VERDICT = 1, 2, 3
 TRY_AGAIN = {Status.UNREACHABLE, Status.RATE_LIMITED}
 
 EXIT_CODES = """\
@@ -43,10 +38,6 @@ Where the check itself fails, error is {"code": ..., "message": ...}; the codes
 are wrong_call, unknown_name, nothing_to_check, not_migrated,
 database_unreachable and unexpected.
 """
-
-
-class Formatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """Django's order of the options, and line ends as they are written above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +62,12 @@ class Result:
         return told
 
 
-class Problem(Exception):  # noqa: N818 - it ends the check, and is told rather than raised
-    """Why there is no result, or no further one."""
-
-    def __init__(self, code: str, message: str, returncode: int) -> None:
-        super().__init__(message)
-        self.code = code
-        self.returncode = returncode
-
-
-class Command(BaseCommand):
+class Command(base.CertnCommand):
     help = (
         "Exchanges each stored key for a token, live and whatever is cached, and says\n"
         "whether the key works. The outcome is recorded on the credential."
     )
-    # A check that fails would leave stdout without its document, and the exit code would be 1.
-    requires_system_checks = []  # noqa: RUF012 - as Django declares it
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs.setdefault("epilog", EXIT_CODES)
-        kwargs.setdefault("formatter_class", Formatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
+    exit_codes = EXIT_CODES
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -114,16 +90,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--format", choices=["text", "json"], default="text", help="Default: text."
         )
-        parser.add_argument(
-            "--database",
-            metavar="ALIAS",
-            choices=list(connections),
-            help="Where the credentials are stored. Default: where the site writes them.",
-        )
+        base.add_database_argument(parser)
         parser.add_argument(
             "--timeout",
             metavar="SECONDS",
-            type=seconds,
+            type=base.seconds,
             help="For each exchange, and each probe. Default: the setting CERTN_REQUEST_TIMEOUT.",
         )
 
@@ -133,7 +104,7 @@ class Command(BaseCommand):
         problem: Problem | None = None
         try:
             using = options["database"] or router.db_for_write(CertnCredential)
-            refuse_wrong_call(using, options["timeout"])
+            base.refuse_wrong_call(using, options["timeout"])
             for name in select(using, options["names"], options["environment"]):
                 result = check(name, using, options["timeout"], is_probed=options["probe"])
                 results.append(result)
@@ -144,7 +115,7 @@ class Command(BaseCommand):
         except CredentialNotFoundError as error:  # deleted since it was selected
             problem = Problem("unknown_name", str(error), WRONG_CALL)
         except DatabaseFailure as error:
-            message = f"The database cannot be used now: {first_line(error)}"
+            message = f"The database cannot be used now: {base.first_line(error)}"
             problem = Problem("database_unreachable", message, NO_VERDICT)
             problem.__cause__ = error
         except Exception as error:  # noqa: BLE001 - a script must be told of any
@@ -189,24 +160,6 @@ class Command(BaseCommand):
         return style(status.value)
 
 
-def seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not is_seconds(value):
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0.")
-    return value
-
-
-def refuse_wrong_call(using: str, timeout: float | None) -> None:
-    """Refuse what a call from Python may hold and the parser would have refused."""
-    if using not in connections:
-        raise Problem("wrong_call", f"There is no database {using!r}.", WRONG_CALL)
-    if timeout is not None and not is_seconds(timeout):
-        raise Problem("wrong_call", "The timeout is a number of seconds above 0.", WRONG_CALL)
-
-
 def check(name: str, using: str, timeout: float | None, *, is_probed: bool) -> Result:
     verification, response = verify_for_token(name, timeout=timeout, using=using)
     if response is None or not is_probed:
@@ -230,13 +183,7 @@ def select(using: str, names: Iterable[str], environment: str | None) -> list[st
     Raises:
         Problem: there is none, or a name is unknown, or the table is not there as it should be.
     """
-    if not is_migrated(using):
-        raise Problem(
-            "not_migrated",
-            f"The table of django_certn is missing or not up to date: run migrate first "
-            f"(manage.py migrate --database {using}).",
-            WRONG_CALL,
-        )
+    base.require_migrated(using)
     rows = CertnCredential.objects.using(using)
     where = ""
     if environment:
@@ -259,16 +206,6 @@ def select(using: str, names: Iterable[str], environment: str | None) -> list[st
             WRONG_CALL,
         )
     return sorted(wanted or found)
-
-
-def is_migrated(using: str) -> bool:
-    connection, model = connections[using], CertnCredential._meta  # noqa: SLF001 - documented
-    with connection.cursor() as cursor:
-        if model.db_table not in connection.introspection.table_names(cursor):
-            return False
-        description = connection.introspection.get_table_description(cursor, model.db_table)
-    there = {column.name for column in description}
-    return all(field.column in there for field in model.local_concrete_fields)
 
 
 def judge(results: list[Result], problem: Problem | None) -> int:
@@ -294,7 +231,3 @@ def summary(results: list[Result]) -> str:
         if result.status != Status.OK
     ]
     return f"{len(failed)} of {len(results)} not ok: {', '.join(failed)}."
-
-
-def first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

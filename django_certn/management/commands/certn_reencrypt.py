@@ -3,23 +3,22 @@
 from collections import Counter
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.core.management.base import CommandError, CommandParser
 from django.db import Error as DatabaseFailure
-from django.db import connections, router
+from django.db import router
 from django.db.models import QuerySet
 
 from django_certn.checks import check_encryption_key
 from django_certn.fields import Secret, UndecryptableSecret, is_current, stored_text
-from django_certn.management.commands.certn_check import Formatter, first_line, is_migrated
+from django_certn.management import base
+from django_certn.management.base import WRONG_CALL
 from django_certn.models import CertnCredential
 
-UNREADABLE, WRONG_CALL, NO_DATABASE = 1, 2, 3
+UNREADABLE, NO_DATABASE = 1, 3
 
 BATCH = 500  # rows in memory at a time
-MANY = 500  # rows from which on a person wants to see that something happens
-BAR = 40  # characters
 
 EXIT_CODES = """\
 exit codes:
@@ -52,30 +51,19 @@ class Row(NamedTuple):
     stored: str
 
 
-class Command(BaseCommand):
+class Command(base.CertnCommand):
     help = (
         "Puts every stored secret under the first key of FIELD_ENCRYPTION_KEY, so that\n"
         "the keys behind it can be dropped. It may be stopped and run again, and the site\n"
         "may be in use: a secret that is saved meanwhile stays."
     )
-    # A fault elsewhere in the site must not keep anybody from changing the key.
-    requires_system_checks = []  # noqa: RUF012 - as Django declares it
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs.setdefault("epilog", EXIT_CODES)
-        kwargs.setdefault("formatter_class", Formatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
+    exit_codes = EXIT_CODES
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--dry-run", action="store_true", help="Write nothing; say what would be done."
         )
-        parser.add_argument(
-            "--database",
-            metavar="ALIAS",
-            choices=list(connections),
-            help="Where the credentials are stored. Default: where the site writes them.",
-        )
+        base.add_database_argument(parser)
         parser.add_argument(
             "--encrypt-plaintext",
             action="store_true",
@@ -93,7 +81,7 @@ class Command(BaseCommand):
             rows = CertnCredential.objects.using(using).annotate(
                 stored=stored_text("client_secret")
             )
-            with Bar(self.stderr, rows, is_wanted=verbosity == 1) as bar:
+            with base.Bar(self.stderr, rows.count, is_wanted=verbosity == 1) as bar:
                 for row in walk(rows):
                     outcome = reencrypt(
                         rows, row, dry_run=dry_run, plain_too=options["encrypt_plaintext"]
@@ -112,7 +100,7 @@ class Command(BaseCommand):
             self.stderr.write(trouble)
         if failure:
             raise CommandError(
-                f"The database cannot be used now: {first_line(failure)}. "
+                f"The database cannot be used now: {base.first_line(failure)}. "
                 "Run this again; what is done stays done.",
                 returncode=NO_DATABASE,
             ) from failure
@@ -130,44 +118,11 @@ class Command(BaseCommand):
             self.stdout.write(f"{outcome.told(dry_run=dry_run)}: {counts[outcome]}")
 
 
-class Bar:
-    """Shows a person at a terminal how far it is, if there is much to do; else nothing."""
-
-    def __init__(self, stream: OutputWrapper, rows: QuerySet[Any], *, is_wanted: bool) -> None:
-        self.stream = stream
-        self.done, self.shown = 0, -1
-        self.total = rows.count() if is_wanted and stream.isatty() else 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        if self.shown >= 0:
-            self.stream.write("")
-
-    def advance(self) -> None:
-        self.done += 1
-        if self.total < MANY:
-            return
-        percent = min(100, self.done * 100 // self.total)  # rows may be added meanwhile
-        if percent > self.shown:
-            bar = "#" * (BAR * percent // 100)
-            self.stream.write(f"\r[{bar:{BAR}}] {percent:3} %", str, ending="")
-            self.stream.flush()
-            self.shown = percent
-
-
 def refuse_wrong_call(using: str) -> None:
-    if using not in connections:
-        raise CommandError(f"There is no database {using!r}.", returncode=WRONG_CALL)
+    base.refuse_wrong_call(using)
     for problem in check_encryption_key():
         raise CommandError(f"{problem.msg} {problem.hint}", returncode=WRONG_CALL)
-    if not is_migrated(using):
-        raise CommandError(
-            "The table of django_certn is missing or not up to date: run migrate first "
-            f"(manage.py migrate --database {using}).",
-            returncode=WRONG_CALL,
-        )
+    base.require_migrated(using)
 
 
 def walk(rows: QuerySet[Any]) -> Iterator[Row]:
