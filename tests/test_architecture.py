@@ -86,7 +86,7 @@ def test_imports_run_one_way(module):
 
 
 def test_no_module_imports_itself_by_way_of_others():
-    graph = {module: own_imports_of(module) for module in INSIDE}
+    graph = {module: own_imports_of(module) for module in FILES}
     TopologicalSorter(graph).prepare()
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from django_certn.sandbox import BANNER, PREFIX
-from django_certn.sandbox.settings import TOKEN_LIFETIME
 
 __all__ = [
     "DIES_ONCE",
@@ -24,6 +23,7 @@ __all__ = [
     "RETRY_AFTER",
     "SHORT_LIFETIME",
     "SLOW_SECONDS",
+    "TOKEN_LIFETIME",
     "TOKEN_PATH",
     "USERS_PATH",
     "Fault",
@@ -38,6 +38,8 @@ TOKEN_PATH = "/token/"  # noqa: S105
 USERS_PATH = "/api/v1/users/"
 PATHS = (TOKEN_PATH, USERS_PATH)
 
+# Seconds; Certn's documented default (docs.certn.co/api/guides/use-the-api/get-your-access-token).
+TOKEN_LIFETIME = 36000
 # Seconds. Longer than the ten that django-certn gives an exchange unless it is told otherwise.
 SLOW_SECONDS = 15
 # Seconds, in the Retry-After header. Certn documents no value; its limit is 240 requests a minute

@@ -6,10 +6,9 @@ from typing import Any
 
 from django.conf import settings
 
-__all__ = ["SCOPE", "TOKEN_LIFETIME", "configure"]
+from django_certn.sandbox.faults import TOKEN_LIFETIME, token_lifetime
 
-# Seconds; Certn's documented default (docs.certn.co/api/guides/use-the-api/get-your-access-token).
-TOKEN_LIFETIME = 36000
+__all__ = ["SCOPE", "configure"]
 
 # Certn documents no scopes. Django-oauth-toolkit wants one, and grants it to who asks for none.
 SCOPE = "certn"
@@ -58,7 +57,7 @@ def configure(*, host: str, database: Path) -> None:
             "SCOPES": {SCOPE: "Everything"},
             "ACCESS_TOKEN_EXPIRE_SECONDS": TOKEN_LIFETIME,
             "ACCESS_TOKEN_GENERATOR": "django_certn.sandbox.keys.new_token",
-            "EXTRA_SERVER_KWARGS": {"token_expires_in": _token_lifetime},
+            "EXTRA_SERVER_KWARGS": {"token_expires_in": token_lifetime},
             # Only a checksum of each token is kept, and none is taken from a query string.
             "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
             "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
@@ -66,12 +65,6 @@ def configure(*, host: str, database: Path) -> None:
         USE_I18N=False,
         LOGGING=_LOGGING,
     )
-
-
-def _token_lifetime(request: Any) -> int:
-    from django_certn.sandbox.faults import token_lifetime
-
-    return token_lifetime(request)
 
 
 def _database(path: Path) -> dict[str, Any]:
