@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,16 +15,46 @@ from django.utils.translation import gettext_lazy as _
 
 from django_certn.exceptions import CertnConfigurationError
 
-__all__ = ["Environment", "conf", "environment_choices"]
+__all__ = ["Environment", "Scheme", "conf", "environment_choices"]
 
 MAX_TIMEOUT = 3600  # seconds; far more, and it overflows where a thread waits for it
 
 TOKEN_PATH = "/token/"  # noqa: S105 - https://docs.certn.co/api/guides/use-the-api
 
-# Hosts: https://docs.certn.co/api/guides/use-the-api/get-your-access-token
+
+class Scheme(StrEnum):
+    """How a key authenticates; the environment fixes it."""
+
+    OAUTH = "oauth"  # a Client ID and a Client Secret, exchanged for a token
+    API_KEY = "api_key"  # one key, which goes with each request
+
+
+# Hosts of the OAuth API: https://docs.certn.co/api/guides/use-the-api/get-your-access-token
+# Of CertnCentric: https://centric-api-docs.certn.co/reference/authentication.md for the sandbox;
+# those of the three regions are reported by third parties that agree with each other.
 BUILT_IN: dict[str, dict[str, Any]] = {
     "production": {"label": _("Production"), "base_url": "https://api.certn.co"},
     "demo": {"label": _("Demo"), "base_url": "https://demo-api.certn.co"},
+    "centric-ca": {
+        "label": _("CertnCentric Canada"),
+        "base_url": "https://api.ca.certn.co",
+        "scheme": Scheme.API_KEY,
+    },
+    "centric-uk": {
+        "label": _("CertnCentric United Kingdom"),
+        "base_url": "https://api.uk.certn.co",
+        "scheme": Scheme.API_KEY,
+    },
+    "centric-au": {
+        "label": _("CertnCentric Australia"),
+        "base_url": "https://api.au.certn.co",
+        "scheme": Scheme.API_KEY,
+    },
+    "centric-sandbox": {
+        "label": _("CertnCentric sandbox"),
+        "base_url": "https://api.sandbox.certn.co",
+        "scheme": Scheme.API_KEY,
+    },
 }
 
 
@@ -35,11 +66,13 @@ class Environment:
         slug: the name of the environment in `CertnCredential.environment`.
         label: the name shown to people.
         base_url: scheme and host, without a trailing slash.
+        scheme: how a key of this environment authenticates.
     """
 
     slug: str
     label: str | Promise
     base_url: str
+    scheme: Scheme = Scheme.OAUTH
 
     @property
     def token_url(self) -> str:
@@ -125,6 +158,12 @@ def parse_environment(slug: object, entry: object) -> Environment:
     label = entry.get("label", slug)
     if not isinstance(label, str | Promise):
         raise CertnConfigurationError(f"{where}: the label must be a string.")
+    scheme = entry.get("scheme", Scheme.OAUTH)
+    if not isinstance(scheme, str) or scheme not in list(Scheme):
+        raise CertnConfigurationError(
+            f'{where}: the scheme must be "oauth" (a Client ID and a Client Secret) or "api_key" '
+            "(an API key of CertnCentric)."
+        )
     base_url = entry["base_url"].strip()
     # urlsplit() passes over spaces, line ends and an empty query; who reads the URL later may not.
     if not re.fullmatch(r"[!-~]+", base_url) or any(c in base_url for c in "@?#\\"):
@@ -143,7 +182,15 @@ def parse_environment(slug: object, entry: object) -> Environment:
         )
     if url.scheme not in ("http", "https") or not url.hostname:
         raise CertnConfigurationError(f"{where}: the base_url must begin with https:// and a host.")
-    return Environment(slug, label, base_url.rstrip("/"))
+    return Environment(slug, label, base_url.rstrip("/"), Scheme(scheme))
+
+
+def scheme_of(slug: str) -> Scheme | None:
+    """Return how keys of the environment authenticate, ``None`` when the settings do not say."""
+    try:
+        return conf.environment(slug).scheme
+    except CertnConfigurationError:
+        return None
 
 
 def environment_choices() -> list[tuple[str, str | Promise]]:

@@ -1,6 +1,5 @@
 """The stored credential."""
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 from django.core.exceptions import ValidationError
@@ -9,20 +8,21 @@ from django.db import models, router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_certn.conf import Environment, conf, environment_choices
+from django_certn.conf import Scheme, conf, environment_choices, scheme_of
 from django_certn.exceptions import (
     CertnConfigurationError,
     CredentialNotFoundError,
     CredentialUndecryptableError,
     Status,
 )
+from django_certn.expiry import end_of_key
 from django_certn.fields import (
     VSCHAR,
     EncryptedSecretField,
-    Secret,
     UndecryptableSecret,
     clean_pasted,
 )
+from django_certn.keys import Key, validate_client_id
 
 __all__ = ["CertnCredential", "Key"]
 
@@ -34,20 +34,6 @@ VERIFIED_FIELDS = {
     "verified_error_code": "",
     "verified_at": None,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What an exchange needs: a readable key, and where it goes.
-
-    Attributes:
-        name: the name of the credential, for the log.
-    """
-
-    name: str
-    environment: Environment
-    client_id: str
-    client_secret: Secret
 
 
 class CertnCredentialManager(models.Manager["CertnCredential"]):
@@ -88,8 +74,10 @@ class CertnCredentialManager(models.Manager["CertnCredential"]):
 class CertnCredential(models.Model):
     """One stored key of a Certn account, known by its name.
 
-    The Client ID and the Client Secret come from the Partner tab of Certn's dashboard:
-    https://docs.certn.co/api/guides/use-the-api
+    The environment says which kind of key it is. A Client ID and a Client Secret come from the
+    Partner tab of Certn's dashboard: https://docs.certn.co/api/guides/use-the-api. An API key of
+    CertnCentric comes from the Client Portal, and is kept in the field of the secret:
+    https://centric-api-docs.certn.co/reference/authentication.md
     """
 
     name = models.CharField(
@@ -108,17 +96,27 @@ class CertnCredential(models.Model):
     client_id = models.CharField(
         _("Client ID"),
         max_length=255,
+        blank=True,
         validators=[
             RegexValidator(
                 rf"\A{VSCHAR.pattern}\Z",
                 _("A Client ID holds printable ASCII characters only: copy it again."),
             )
         ],
-        help_text=_("Shown on Certn's Partner tab, under API Keys."),
+        help_text=_("Shown on Certn's Partner tab, under API Keys. An API key has none."),
     )
     client_secret = EncryptedSecretField(
-        _("Client Secret"),
-        help_text=_("Certn shows it once, when the keys are refreshed. It is stored encrypted."),
+        _("Client Secret or API key"),
+        help_text=_("Certn shows it once, when it is made. It is stored encrypted."),
+    )
+    expires_on = models.DateField(
+        _("expires"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "The day (UTC) on which an API key ends. Left empty: 365 days after the key was "
+            "entered. A Client Secret has none."
+        ),
     )
     is_active = models.BooleanField(
         _("active"),
@@ -151,8 +149,12 @@ class CertnCredential(models.Model):
         return self.name
 
     def save(self, **kwargs: Any) -> None:
-        """Save the row; another secret, Client ID or environment clears the verified fields."""
-        written = set(KEY_FIELDS) - self.get_deferred_fields()
+        """Save the row; another secret, Client ID or environment clears the verified fields.
+
+        An API key without a date ends 365 days after its secret changed, and so does one that comes
+        in place of another with the date of that one. A Client Secret has no date.
+        """
+        written = {*KEY_FIELDS, "expires_on"} - self.get_deferred_fields()
         update_fields = kwargs.get("update_fields")
         if update_fields is not None:
             written &= set(update_fields)
@@ -169,7 +171,19 @@ class CertnCredential(models.Model):
             value = getattr(self, field)
             if field not in (exclude or ()) and isinstance(value, str):
                 setattr(self, field, clean_pasted(value))
-        super().clean_fields(exclude)
+        errors: dict[str, Any] = {}
+        try:
+            super().clean_fields(exclude)
+        except ValidationError as error:
+            errors = error.update_error_dict(errors)
+        # Not in clean(): a form without this field could not place the error.
+        if "client_id" not in {*(exclude or ()), *errors}:
+            try:
+                validate_client_id(self.client_id, scheme_of(self.environment))
+            except ValidationError as error:
+                errors["client_id"] = error.error_list
+        if errors:
+            raise ValidationError(errors)
 
     def clean(self) -> None:
         super().clean()
@@ -185,20 +199,50 @@ class CertnCredential(models.Model):
         if self.pk is not None:
             using = using or router.db_for_write(type(self), instance=self)
             stored = type(self)._base_manager.using(using).filter(pk=self.pk).first()
+        touched: set[str] = set()
         if stored is None:
             self.secret_changed_at = self.secret_changed_at or timezone.now()
-            return {"secret_changed_at"}
-        touched: set[str] = set()
-        if "client_secret" in written and not self._same_secret(stored):
+            touched.add("secret_changed_at")
+        elif "client_secret" in written and not self._same_secret(stored):
             self.secret_changed_at = timezone.now()
             touched.add("secret_changed_at")
-        if touched or any(
-            getattr(self, field) != getattr(stored, field) for field in written - {"client_secret"}
+        if stored and (
+            touched
+            or any(
+                getattr(self, field) != getattr(stored, field)
+                for field in written & {"environment", "client_id"}
+            )
         ):
             for field, blank in VERIFIED_FIELDS.items():
                 setattr(self, field, blank)
                 touched.add(field)
+        if self._follow_end(written, stored, is_new="secret_changed_at" in touched):
+            touched.add("expires_on")
         return touched
+
+    def _follow_end(self, written: set[str], stored: Self | None, *, is_new: bool) -> bool:
+        """Bring the end of the key up to date with it; return whether that changed anything."""
+        is_written = stored is None or "expires_on" in written
+        source = self if stored is None or "environment" in written else stored
+        changed_at = (self if is_new else stored or self).secret_changed_at
+        earlier = stored.expires_on if stored else None
+        end = end_of_key(
+            scheme_of(source.environment),
+            self._end() if is_written else earlier,
+            earlier=earlier,
+            changed_at=changed_at or timezone.now(),
+            is_new=is_new,
+        )
+        if end == (self.expires_on if is_written else earlier):
+            return False
+        self.expires_on = end
+        return True
+
+    def _end(self) -> Any:
+        try:
+            return models.DateField().to_python(self.expires_on)
+        except (TypeError, ValidationError):
+            return self.expires_on  # an expression, or what Django is about to refuse
 
     def holds(self, other: Self) -> bool:
         """Return whether both rows hold the same key for the same environment."""
@@ -228,6 +272,10 @@ class CertnCredential(models.Model):
                 f"The secret of {self.name!r} cannot be read with FIELD_ENCRYPTION_KEY: put the "
                 "earlier encryption key back, or enter a new pair from Certn's Partner tab."
             )
+        if environment.scheme == Scheme.API_KEY:
+            if not self.client_secret:
+                raise CertnConfigurationError(f"The credential {self.name!r} lacks its API key.")
+            return Key(self.name, environment, "", self.client_secret)
         if not self.client_id or not self.client_secret:
             raise CertnConfigurationError(
                 f"The credential {self.name!r} lacks its Client ID or its Client Secret."

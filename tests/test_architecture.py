@@ -16,7 +16,8 @@ ROOT = Path(django_certn.__file__).parent
 LAYERS = [
     ["exceptions"],
     ["conf"],
-    ["fields"],
+    ["expiry", "fields"],
+    ["keys"],
     ["models", "signals"],
     ["transport", "answers", "oauth"],
     ["tokens"],

@@ -7,8 +7,10 @@ from django.db import models
 from django.db.migrations.writer import MigrationWriter
 from django.utils.translation import gettext_lazy as _
 
-from django_certn.conf import MAX_TIMEOUT, conf, environment_choices
+from django_certn.conf import BUILT_IN, MAX_TIMEOUT, Scheme, conf, environment_choices, scheme_of
 from django_certn.exceptions import CertnConfigurationError
+
+CENTRIC = ["centric-ca", "centric-uk", "centric-au", "centric-sandbox"]
 
 
 def environments(settings, **entries):
@@ -24,7 +26,7 @@ def base_url(settings, url):
 
 
 def test_all_settings_are_optional():
-    assert list(conf.CERTN_ENVIRONMENTS) == ["production", "demo"]
+    assert list(conf.CERTN_ENVIRONMENTS) == ["production", "demo", *CENTRIC]
     assert conf.CERTN_CACHE_ALIAS == "default"
     assert conf.CERTN_REQUEST_TIMEOUT == 10.0
 
@@ -45,6 +47,24 @@ def test_settings_are_read_when_they_are_used(settings):
     assert isinstance(conf.CERTN_REQUEST_TIMEOUT, float)
     del settings.CERTN_REQUEST_TIMEOUT
     assert conf.CERTN_REQUEST_TIMEOUT == 10.0
+
+
+@pytest.mark.parametrize(
+    ("slug", "base_url"),
+    [
+        ("centric-ca", "https://api.ca.certn.co"),
+        ("centric-uk", "https://api.uk.certn.co"),
+        ("centric-au", "https://api.au.certn.co"),
+        ("centric-sandbox", "https://api.sandbox.certn.co"),
+    ],
+)
+def test_the_environments_of_api_keys(slug, base_url):
+    environment = conf.environment(slug)
+    assert (environment.scheme, environment.base_url) == ("api_key", base_url)
+
+
+def test_the_environments_of_pairs():
+    assert {conf.environment(slug).scheme for slug in ("production", "demo")} == {"oauth"}
 
 
 # CERTN_REQUEST_TIMEOUT
@@ -96,7 +116,7 @@ def test_own_environments_are_merged_over_the_built_in_ones(settings):
         demo={"label": "Our demo", "base_url": "https://demo.example.com/certn/"},
     )
 
-    assert list(conf.CERTN_ENVIRONMENTS) == ["production", "demo", "local"]
+    assert list(conf.CERTN_ENVIRONMENTS) == ["production", "demo", *CENTRIC, "local"]
     assert conf.environment("production").base_url == "https://api.certn.co"
     assert conf.environment("demo").token_url == "https://demo.example.com/certn/token/"
     assert conf.environment("local").label == "Sandbox"
@@ -150,6 +170,26 @@ def test_a_label_of_the_wrong_kind(settings, label):
     environments(settings, local={"label": label, "base_url": "https://example.com"})
     with pytest.raises(CertnConfigurationError, match="label must be a string"):
         conf.environment("local")
+
+
+@pytest.mark.parametrize(
+    ("entry", "scheme"),
+    [({}, "oauth"), ({"scheme": "oauth"}, "oauth"), ({"scheme": "api_key"}, "api_key")],
+)
+def test_a_scheme(settings, entry, scheme):
+    environments(settings, local={"base_url": "https://example.com", **entry})
+    assert conf.environment("local").scheme is Scheme(scheme)
+    assert scheme_of("local") is Scheme(scheme)
+
+
+@pytest.mark.parametrize(
+    "scheme", [None, "", "OAuth", "api-key", "Api-Key", "bearer", 5, ["oauth"], {}]
+)
+def test_a_scheme_that_is_none(settings, scheme):
+    environments(settings, local={"base_url": "https://example.com", "scheme": scheme})
+    with pytest.raises(CertnConfigurationError, match=r"\['local'\]: the scheme must be \"oauth\""):
+        conf.environment("local")
+    assert scheme_of("local") is None
 
 
 @pytest.mark.parametrize("slug", ["", None, 5])
@@ -252,13 +292,21 @@ def choices():
 
 def test_the_choices_are_the_environments(settings):
     environments(settings, local={"label": "Sandbox", "base_url": "http://localhost"})
-    assert choices() == [("production", "Production"), ("demo", "Demo"), ("local", "Sandbox")]
+    assert choices() == [
+        ("production", "Production"),
+        ("demo", "Demo"),
+        ("centric-ca", "CertnCentric Canada"),
+        ("centric-uk", "CertnCentric United Kingdom"),
+        ("centric-au", "CertnCentric Australia"),
+        ("centric-sandbox", "CertnCentric sandbox"),
+        ("local", "Sandbox"),
+    ]
 
 
 @pytest.mark.parametrize("value", [None, 5, "local", []])
 def test_the_choices_of_a_broken_setting_are_the_built_in_ones(settings, value):
     settings.CERTN_ENVIRONMENTS = value
-    assert [slug for slug, _ in choices()] == ["production", "demo"]
+    assert [slug for slug, _ in choices()] == list(BUILT_IN)
 
 
 @pytest.mark.parametrize(
@@ -274,12 +322,12 @@ def test_the_choices_of_a_broken_setting_are_the_built_in_ones(settings, value):
 )
 def test_an_environment_that_cannot_be_used_is_no_choice(settings, entries):
     settings.CERTN_ENVIRONMENTS = entries
-    assert [slug for slug, _ in choices()] == ["production", "demo"]
+    assert [slug for slug, _ in choices()] == list(BUILT_IN)
 
 
 def test_a_broken_environment_hides_the_built_in_one_of_its_name(settings):
     environments(settings, demo="broken")
-    assert [slug for slug, _ in choices()] == ["production"]
+    assert [slug for slug, _ in choices()] == ["production", *CENTRIC]
 
 
 @pytest.mark.django_db

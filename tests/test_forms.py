@@ -64,7 +64,7 @@ class TestAdd:
 
     def test_requires_everything_but_active(self):
         form = CertnCredentialForm({})
-        assert set(form.errors) == {"name", "environment", "client_id", "secret"}
+        assert set(form.errors) == {"name", "environment", "secret"}
 
     def test_has_no_default_environment(self):
         field = CertnCredentialForm()["environment"]

@@ -81,6 +81,7 @@ def test_the_fields():
         "environment",
         "client_id",
         "client_secret",
+        "expires_on",
         "is_active",
         "verified_status",
         "verified_http_status",
@@ -173,7 +174,7 @@ def test_a_client_id_is_printable_ascii(client_id):
     ("fields", "expected"),
     [
         ({"client_id": ""}, {"client_id": ["blank"]}),
-        ({"client_id": None}, {"client_id": ["null"]}),
+        ({"client_id": None}, {"client_id": ["blank"]}),
         ({"client_id": " \n"}, {"client_id": ["blank"]}),
         ({"client_id": "x" * 256}, {"client_id": ["max_length"]}),
         ({"name": None}, {"name": ["null"]}),

@@ -1,0 +1,60 @@
+"""What a key of either kind is made of."""
+
+import re
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from django_certn.conf import Environment, Scheme
+from django_certn.fields import Secret
+
+__all__ = ["Key", "looks_like_api_key", "validate_client_id"]
+
+# Shapes that were seen: eight characters, a dot and 32 more, and the sample in Certn's own pages.
+# They are nowhere promised, so they explain what is refused anyhow, and refuse nothing:
+# https://centric-api-docs.certn.co/reference/authentication.md
+API_KEY = re.compile(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32}|sk_(test|live)_[!-~]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A readable key of either kind, and where it goes.
+
+    Attributes:
+        name: the name of the credential, for the log.
+        environment: its scheme says which kind of key this is.
+        client_id: ``""`` of an API key.
+        client_secret: the Client Secret, or the API key.
+    """
+
+    name: str
+    environment: Environment
+    client_id: str
+    client_secret: Secret
+
+
+def validate_client_id(client_id: str, scheme: Scheme | None) -> None:
+    """Hold a Client ID to what the environment asks for.
+
+    Raises:
+        ValidationError: an API key has none, and a Client Secret has one.
+    """
+    if scheme == Scheme.OAUTH and not client_id:
+        raise ValidationError(
+            _("A key of this environment has a Client ID: enter it beside the Client Secret."),
+            code="blank",
+        )
+    if scheme == Scheme.API_KEY and client_id:
+        raise ValidationError(
+            _(
+                "An API key has no Client ID: leave this empty. If you have a Client ID and a "
+                "Client Secret, choose the environment in which they were made."
+            ),
+            code="left_over",
+        )
+
+
+def looks_like_api_key(text: str) -> bool:
+    """Return whether this is clearly an API key of CertnCentric."""
+    return API_KEY.fullmatch(text) is not None
