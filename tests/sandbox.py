@@ -31,7 +31,7 @@ class RunningSandbox:
     @classmethod
     def start(cls, *args: str) -> Self:
         """Start one on a free port and return it when it is ready."""
-        errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
         process = subprocess.Popen(
             [sys.executable, "-m", "django_certn.sandbox", "--port", "0", *args],
             stdout=subprocess.PIPE,

@@ -55,7 +55,7 @@ def room_of(module):
 def imports_of(module):
     """Every module that this one imports, wherever in its code."""
     found = set()
-    for node in ast.walk(ast.parse(FILES[module].read_text())):
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -146,3 +146,22 @@ def test_what_is_public_is_typed_and_has_a_docstring(module):
 def test_the_top_of_the_package_is_typed_and_light():
     assert (ROOT / "py.typed").exists()
     assert django_certn.__version__
+
+
+def calls_in(path, *names):
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", None) in names:
+            yield node
+
+
+def test_a_file_is_read_and_written_the_same_in_every_locale():
+    paths = [
+        path
+        for folder in ("django_certn", "example_project", "tests", ".ci")
+        for path in (ROOT.parent / folder).rglob("*.py")
+    ]
+    calls = [(path, call) for path in paths for call in calls_in(path, "read_text", "write_text")]
+    assert calls
+    for path, call in calls:
+        named = {keyword.arg for keyword in call.keywords}
+        assert "encoding" in named, f"{path}, line {call.lineno}: say which encoding"

@@ -24,7 +24,7 @@ DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 FILES = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "/nowhere"}
 DATABASE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "certn_cache"}
 
-IDS = re.findall(r'"(django_certn\.[EW]\d{3})"', Path(checks.__file__).read_text())
+IDS = re.findall(r'"(django_certn\.[EW]\d{3})"', Path(checks.__file__).read_text(encoding="utf-8"))
 
 
 def found(databases=()):

@@ -13,7 +13,7 @@ from django_certn.conf import BUILT_IN, Settings, conf
 from django_certn.exceptions import Status
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 DEMO = (
     "python3 -m venv .venv && .venv/bin/pip install -e '.[sandbox]' "
@@ -57,7 +57,9 @@ def test_the_first_lines_say_what_it_is_and_how_to_see_it():
 
 def test_ci_runs_both_commands_as_they_stand():
     patterns = re.findall(
-        r"step .* try_readme_command \w+ '(.+?)' ", (ROOT / ".ci/run").read_text(), re.MULTILINE
+        r"step .* try_readme_command \w+ '(.+?)' ",
+        (ROOT / ".ci/run").read_text(encoding="utf-8"),
+        re.MULTILINE,
     )
     run = [
         line

@@ -505,7 +505,7 @@ def dump(*options):
 
 def load(path, text):
     path = path / "fixture.json"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     call_command("loaddata", str(path), verbosity=0)
 
 

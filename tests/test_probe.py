@@ -102,7 +102,7 @@ def test_headers_and_bodies_that_drip(endpoint, at_once):
 @responses.activate
 def test_netrc_does_not_matter(tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
-    netrc.write_text("default login fake password fake\n")
+    netrc.write_text("default login fake password fake\n", encoding="utf-8")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     url = "https://api.certn.co" + PATH

@@ -331,7 +331,9 @@ class TestProxies:
 def test_netrc_does_not_matter(endpoint, far_endpoint, tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
     machines = ("127.0.0.1", "certn.test")
-    netrc.write_text("".join(f"machine {name} login fake password no\n" for name in machines))
+    netrc.write_text(
+        "".join(f"machine {name} login fake password no\n" for name in machines), encoding="utf-8"
+    )
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     assert requests.utils.get_netrc_auth("https://certn.test/token/") == ("fake", "no")

@@ -30,7 +30,7 @@ def make() -> None:
     # once, one gives it the name, and both go on with the same keys.
     descriptor, made = tempfile.mkstemp(dir=FOLDER)
     try:
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.writelines(f"{name}={value}\n" for name, value in variables.items())
         with suppress(FileExistsError):
             os.link(made, ENVIRONMENT)
@@ -41,6 +41,6 @@ def make() -> None:
 def load() -> None:
     """Add what a demo has made to the environment. What is set there already has the last word."""
     with suppress(FileNotFoundError):
-        for line in ENVIRONMENT.read_text().splitlines():
+        for line in ENVIRONMENT.read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition("=")
             os.environ.setdefault(name, value)

@@ -98,7 +98,7 @@ def run(counts, site, endpoint, plot_file):
             for source in [sources.Ours, *peers]
         }
         print(report.memory(sizes, len(names)))
-    plot_file.write_text(plot.draw(hot_rows, cold_rows))
+    plot_file.write_text(plot.draw(hot_rows, cold_rows), encoding="utf-8")
 
 
 def make_site(stack, folder, endpoint):

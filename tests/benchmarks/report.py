@@ -33,7 +33,7 @@ def processor():
 
 def read(path):
     path = Path(path)
-    return path.read_text() if path.exists() else ""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def hot(rows):

@@ -70,7 +70,7 @@ class Site:
         content = SETTINGS.format(
             key=FIRST_KEY, folder=folder, sandbox=sandbox_url, closed_port=free_port()
         )
-        (folder / "site_settings.py").write_text(content)
+        (folder / "site_settings.py").write_text(content, encoding="utf-8")
 
     def manage(self, *args, **environment):
         return subprocess.run(

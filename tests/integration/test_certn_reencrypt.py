@@ -37,7 +37,7 @@ class Site:
     rows = CertnCredential.objects.using("site")
 
     def __init__(self, folder, database):
-        (folder / "reencrypt_settings.py").write_text(SETTINGS)
+        (folder / "reencrypt_settings.py").write_text(SETTINGS, encoding="utf-8")
         self.environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "reencrypt_settings",
             "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",

@@ -81,7 +81,7 @@ class TestCheck:
     def test_prints_no_secret_but_its_own_password(self, first):
         folder, done = first
         printed = done.stdout + done.stderr
-        lines = (folder / "environment").read_text().splitlines()
+        lines = (folder / "environment").read_text(encoding="utf-8").splitlines()
         made = dict(line.split("=", 1) for line in lines)
         assert made["DEMO_PASSWORD"] in printed
         assert made["SECRET_KEY"] not in printed
@@ -101,7 +101,9 @@ class TestCheck:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "keeps it" in done.stdout
         assert admin_line(done) == admin_line(first[1])
-        assert (kept / "environment").read_text() == (first[0] / "environment").read_text()
+        assert (kept / "environment").read_text(encoding="utf-8") == (
+            first[0] / "environment"
+        ).read_text(encoding="utf-8")
         assert credential(kept) == stored
 
     def test_a_key_that_works_no_longer_is_replaced(self, kept):

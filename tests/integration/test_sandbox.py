@@ -667,7 +667,7 @@ class TestTheCommand:
 
     @pytest.mark.parametrize("name", ["text.sqlite3", "missing/state.sqlite3", "."])
     def test_a_file_that_cannot_be_a_database(self, tmp_path, name):
-        (tmp_path / "text.sqlite3").write_text("not a database " * 100)
+        (tmp_path / "text.sqlite3").write_text("not a database " * 100, encoding="utf-8")
         ended = run("--port", "0", "--database", str(tmp_path / name))
         assert (ended.returncode, ended.stdout) == (2, "")
         assert str(tmp_path) in ended.stderr
