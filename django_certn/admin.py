@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from django_certn.exceptions import CredentialNotFoundError, Status
-from django_certn.fields import Secret
 from django_certn.forms import CertnCredentialForm, environment_label
 from django_certn.models import CertnCredential
+from django_certn.secret import MaskedStr
 from django_certn.verification import Verification, verify
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def mask_secret(view: View) -> View:
     @wraps(view)
     def masked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if SECRET in request.POST:
-            # With DEBUG on, sensitive_post_parameters does nothing; a Secret masks itself.
+            # With DEBUG on, sensitive_post_parameters does nothing; a MaskedStr masks itself.
             post = request.POST.copy()
-            post.setlist(SECRET, [Secret(text) for text in post.getlist(SECRET)])
+            post.setlist(SECRET, [MaskedStr(text) for text in post.getlist(SECRET)])
             request.POST = post  # type: ignore[assignment]
         return view(request, *args, **kwargs)
 

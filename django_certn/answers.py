@@ -21,7 +21,7 @@ from django_certn.exceptions import (
     RateLimitedError,
     TokenError,
 )
-from django_certn.fields import Secret
+from django_certn.secret import MaskedStr
 
 __all__ = ["FAILURES", "MAX_BODY", "Answer", "Judge", "TokenResponse"]
 
@@ -91,7 +91,7 @@ class TokenResponse:
         expires_in: seconds that it lives, counted from the answer.
     """
 
-    access_token: Secret
+    access_token: MaskedStr
     expires_in: float
 
 
@@ -135,7 +135,7 @@ class Judge:
         elif lifetime is None:
             flaw = "an expires_in that is no lifetime"
         else:
-            return TokenResponse(Secret(payload["access_token"]), lifetime)
+            return TokenResponse(MaskedStr(payload["access_token"]), lifetime)
         return self.error(InvalidTokenResponseError, flaw, code)
 
     def refusal(self, code: str) -> TokenError:

@@ -6,8 +6,7 @@ is typed into a form, and serializes in clear; none of it with a warning. This i
 that knows the package.
 """
 
-import re
-import unicodedata
+import copyreg
 from contextlib import suppress
 from typing import Any, Self
 
@@ -19,7 +18,15 @@ from django.core.signals import setting_changed
 from django.db import models
 from django.db.models.expressions import F, Func
 from django.db.models.query_utils import DeferredAttribute
-from django.utils.translation import gettext_lazy as _
+
+from django_certn.secret import (
+    CIPHERTEXT_START,
+    MAX_LENGTH,
+    MaskedStr,
+    clean_pasted,
+    clean_secret,
+    looks_encrypted,
+)
 
 key_problem = "is malformed" if getattr(settings, "FIELD_ENCRYPTION_KEY", None) else "is not set"
 try:
@@ -36,21 +43,11 @@ __all__ = [
     "Secret",
     "SecretFormField",
     "UndecryptableSecret",
-    "clean_pasted",
-    "clean_secret",
     "decrypt",
     "encrypt",
     "is_current",
     "stored_text",
 ]
-
-MAX_LENGTH = 1024  # characters; Certn documents no length, so this only keeps nonsense out
-
-VSCHAR = re.compile(r"[\x20-\x7e]+", re.ASCII)  # RFC 6749, appendix A.1 and A.2
-
-# How every Fernet token begins until the year 2106: version 0x80 and the high bytes of the time.
-# https://github.com/fernet/spec/blob/master/Spec.md#token-format
-CIPHERTEXT_START = "gAAAAA"
 
 
 def encrypt(text: str) -> str:
@@ -59,10 +56,10 @@ def encrypt(text: str) -> str:
     return ciphertext.decode("ascii")
 
 
-def decrypt(ciphertext: str) -> "Secret | None":
+def decrypt(ciphertext: str) -> MaskedStr | None:
     """Return the text, or ``None`` when no key of ``FIELD_ENCRYPTION_KEY`` opens the ciphertext."""
     try:
-        return Secret(package.decrypt_str(ciphertext))
+        return MaskedStr(package.decrypt_str(ciphertext))
     except (InvalidToken, UnicodeError):
         return None
 
@@ -88,7 +85,19 @@ def follow_settings(*, setting: str, **kwargs: object) -> None:
 setting_changed.connect(follow_settings, dispatch_uid="django_certn.fields")
 
 
-class Secret(str):
+def pickle_masked(text: MaskedStr) -> tuple[Any, ...]:
+    return unpickle_masked, (encrypt(text),)
+
+
+def unpickle_masked(ciphertext: str) -> MaskedStr:
+    """Return the text, an empty one when its encryption key was dropped."""
+    return decrypt(ciphertext) or MaskedStr()
+
+
+copyreg.pickle(MaskedStr, pickle_masked)
+
+
+class Secret(MaskedStr):
     """A secret: a `str` equal to its text, masked wherever a value is shown, encrypted in a pickle.
 
     Attributes:
@@ -116,17 +125,9 @@ class Secret(str):
     def ciphertext(self) -> str:
         return encrypt(self) if self.stored is None else self.stored
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: ********>"
-
-    # Where sentry-sdk shows a string as it is: in breadcrumbs and in the extra data of a log line.
-    __sentry_repr__ = __repr__
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
+    def reveal(self) -> MaskedStr:
+        """Return the text."""
+        return MaskedStr(self)
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
         return Secret.read, (self.ciphertext,)
@@ -158,7 +159,7 @@ class UndecryptableSecret(Secret):
         if CIPHERTEXT_START in self.stored:
             return None
         with suppress(ValidationError):
-            return clean_secret(self.stored)
+            return Secret(clean_secret(self.stored))
         return None
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
@@ -172,10 +173,6 @@ def unpickle_plain_text(ciphertext: str) -> UndecryptableSecret:
     return UndecryptableSecret(ciphertext if stored is None else stored)
 
 
-def looks_encrypted(text: str) -> bool:
-    return text.startswith(CIPHERTEXT_START)
-
-
 def as_text(value: object) -> str:
     if not isinstance(value, bytes):
         return str(value)
@@ -183,39 +180,6 @@ def as_text(value: object) -> str:
         return value.decode()
     # Not while handling that error, which holds the bytes.
     raise ValueError("A secret is text, and these bytes are not UTF-8.")
-
-
-def clean_pasted(text: str) -> str:
-    """Return the text without what copying adds around it: spaces, line ends, invisible marks."""
-    edges = {c for c in text if c.isspace() or unicodedata.category(c) == "Cf"}
-    return text.strip("".join(edges))
-
-
-def clean_secret(value: str) -> Secret:
-    """Return the secret that was pasted.
-
-    Raises:
-        ValidationError: it cannot be a secret. No error holds the value, not even as a parameter.
-    """
-    text = Secret(clean_pasted(value))
-    if not text:
-        raise ValidationError(_("Enter the Client Secret."), code="required")
-    if looks_encrypted(text):
-        raise ValidationError(
-            _("This is an encrypted value, not a secret: paste the secret as Certn shows it."),
-            code="ciphertext",
-        )
-    if not VSCHAR.fullmatch(text):
-        raise ValidationError(
-            _(
-                "This holds a character that cannot be part of a secret "
-                "(only printable ASCII can): copy it again."
-            ),
-            code="invalid",
-        )
-    if len(text) > MAX_LENGTH:
-        raise ValidationError(_("This is too long to be a secret: copy it again."), code="too_long")
-    return text
 
 
 def stored_text(field_name: str) -> Func:
@@ -242,7 +206,7 @@ class SecretFormField(forms.CharField):
         return bool(self.pasted(data))
 
     def pasted(self, value: Any) -> str:
-        return Secret(clean_pasted(self.to_python(value) or ""))
+        return MaskedStr(clean_pasted(self.to_python(value) or ""))
 
 
 class SecretAttribute(DeferredAttribute):

@@ -9,8 +9,9 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from django_certn.conf import environment_choices
-from django_certn.fields import SecretFormField, UndecryptableSecret, clean_pasted
+from django_certn.fields import SecretFormField, UndecryptableSecret
 from django_certn.models import KEY_FIELDS, CertnCredential
+from django_certn.secret import clean_pasted
 
 if TYPE_CHECKING:
     BaseForm = forms.ModelForm[CertnCredential]

@@ -16,13 +16,9 @@ from django_certn.exceptions import (
     Status,
 )
 from django_certn.expiry import end_of_key
-from django_certn.fields import (
-    VSCHAR,
-    EncryptedSecretField,
-    UndecryptableSecret,
-    clean_pasted,
-)
+from django_certn.fields import EncryptedSecretField, UndecryptableSecret
 from django_certn.keys import Key, validate_client_id
+from django_certn.secret import VSCHAR, clean_pasted
 
 __all__ = ["CertnCredential", "Key"]
 

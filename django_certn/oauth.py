@@ -87,6 +87,8 @@ class KeyAuth(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         # RFC 6749, section 2.3.1: both parts are form-encoded before they are joined.
-        basic = HTTPBasicAuth(quote_plus(self.key.client_id), quote_plus(self.key.client_secret))
+        basic = HTTPBasicAuth(
+            quote_plus(self.key.client_id), quote_plus(self.key.client_secret.reveal())
+        )
         basic(request)
         return request

@@ -26,7 +26,7 @@ from django_certn.exceptions import (
     InvalidTokenResponseError,
     RateLimitedError,
 )
-from django_certn.fields import Secret
+from django_certn.secret import MaskedStr
 
 ENVIRONMENT = Environment("scripted", "Scripted", "https://certn.test")
 TOKEN = "fake-token"
@@ -58,7 +58,7 @@ class TestToken:
 
     def test_it_is_not_shown(self):
         response = heard()
-        assert isinstance(response.access_token, Secret)
+        assert isinstance(response.access_token, MaskedStr)
         assert TOKEN not in repr(response)
 
     @pytest.mark.parametrize("token_type", ["Bearer", "bearer", "BEARER", None, ...])

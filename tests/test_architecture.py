@@ -16,7 +16,8 @@ ROOT = Path(django_certn.__file__).parent
 LAYERS = [
     ["exceptions"],
     ["conf"],
-    ["expiry", "fields"],
+    ["expiry", "secret"],
+    ["fields"],
     ["keys"],
     ["models", "signals"],
     ["transport", "answers", "oauth"],
@@ -127,7 +128,7 @@ def test_the_public_names(module, names):
     assert names <= set(importlib.import_module(f"django_certn.{module}").__all__)
 
 
-@pytest.mark.parametrize("module", ["conf", "fields", "oauth", *PUBLIC])
+@pytest.mark.parametrize("module", ["conf", "fields", "oauth", "secret", *PUBLIC])
 def test_what_is_public_is_typed_and_has_a_docstring(module):
     loaded = importlib.import_module(f"django_certn.{module}")
 

@@ -39,19 +39,17 @@ from django.views.debug import ExceptionReporter, technical_500_response
 
 from django_certn import fields
 from django_certn.fields import (
-    MAX_LENGTH,
     EncryptedSecretField,
     Secret,
     SecretFormField,
     UndecryptableSecret,
-    clean_pasted,
-    clean_secret,
     decrypt,
     encrypt,
     is_current,
     stored_text,
 )
 from django_certn.models import CertnCredential
+from django_certn.secret import MAX_LENGTH, MaskedStr, clean_pasted, clean_secret
 from tests.bare.models import BareCredential
 
 pytestmark = pytest.mark.django_db
@@ -806,7 +804,7 @@ def test_what_is_pasted_around_a_secret_goes(pasted):
 def test_printable_ascii_is_a_secret(secret):
     cleaned = clean_secret(secret)
 
-    assert (cleaned, type(cleaned)) == (secret, Secret)
+    assert (cleaned, type(cleaned)) == (secret, MaskedStr)
 
 
 REFUSED = {

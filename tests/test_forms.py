@@ -2,9 +2,9 @@ import pytest
 from django import forms
 from django.db import connection
 
-from django_certn.fields import Secret
 from django_certn.forms import CertnCredentialForm
 from django_certn.models import CertnCredential
+from django_certn.secret import MaskedStr
 
 pytestmark = pytest.mark.django_db
 
@@ -334,8 +334,8 @@ def test_a_form_with_fewer_fields():
 
 
 def test_a_secret_in_the_data_stays_masked(credential):
-    form = form_for(credential, secret=Secret(NEW_SECRET))
+    form = form_for(credential, secret=MaskedStr(NEW_SECRET))
     assert form.is_valid()
     assert NEW_SECRET not in repr(form.cleaned_data)
-    assert isinstance(form.cleaned_data["secret"], Secret)
+    assert isinstance(form.cleaned_data["secret"], MaskedStr)
     assert isinstance(form.fields["secret"].widget, forms.PasswordInput)

@@ -8,10 +8,10 @@ import responses
 from django_certn.answers import MAX_BODY
 from django_certn.conf import conf
 from django_certn.exceptions import Status
-from django_certn.fields import Secret
 from django_certn.probe import probe
+from django_certn.secret import MaskedStr
 
-TOKEN = Secret("fake-token-of-a-probe")
+TOKEN = MaskedStr("fake-token-of-a-probe")
 PATH = "/api/v1/users/"
 
 

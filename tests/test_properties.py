@@ -21,6 +21,7 @@ from django_certn.exceptions import TokenError
 from django_certn.fields import Secret
 from django_certn.models import Key
 from django_certn.oauth import exchange
+from django_certn.secret import MaskedStr
 from tests.endpoint import TokenEndpoint
 
 ENVIRONMENT = Environment("scripted", "Scripted", "https://certn.test")
@@ -70,7 +71,7 @@ headers = st.fixed_dictionaries(
 def check(outcome):
     if isinstance(outcome, TokenResponse):
         token = outcome.access_token
-        assert isinstance(token, Secret)
+        assert isinstance(token, MaskedStr)
         assert 1 <= len(token) <= MAX_TOKEN
         assert re.fullmatch(r"[\x21-\x7e]+", token, re.ASCII)
         assert isinstance(outcome.expires_in, float)

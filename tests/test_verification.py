@@ -16,9 +16,9 @@ from django_certn.exceptions import (
     CredentialRejectedError,
     Status,
 )
-from django_certn.fields import Secret
 from django_certn.models import CertnCredential
 from django_certn.oauth import TokenResponse
+from django_certn.secret import MaskedStr
 from django_certn.tokens import get_token
 from django_certn.verification import Verification, verify
 from tests.services import free_port
@@ -51,7 +51,7 @@ def meanwhile(monkeypatch, act):
 
     def exchange(key, *, timeout):
         act()
-        return TokenResponse(Secret("fake-token"), 60.0)
+        return TokenResponse(MaskedStr("fake-token"), 60.0)
 
     monkeypatch.setattr(oauth, "exchange", exchange)
 
@@ -217,7 +217,7 @@ class TestTimeout:
 
         def exchange(key, *, timeout):
             given.append(timeout)
-            return TokenResponse(Secret("fake-token"), 60.0)
+            return TokenResponse(MaskedStr("fake-token"), 60.0)
 
         monkeypatch.setattr(oauth, "exchange", exchange)
         assert verify("default", timeout=timeout).ok

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from django_certn.answers import TokenResponse
-from django_certn.fields import Secret
+from django_certn.secret import MaskedStr
 from django_certn.tokens.store import Entry
 from django_certn.tokens.token import AccessToken
 
@@ -70,7 +70,7 @@ class Lease:
         left = min(entry.expires_at - wall, life)
         return cls(
             entry,
-            AccessToken(Secret(entry.token), datetime.fromtimestamp(entry.expires_at, UTC)),
+            AccessToken(MaskedStr(entry.token), datetime.fromtimestamp(entry.expires_at, UTC)),
             now + left - min(MARGIN_MOST, life * MARGIN_SHARE),
             now + left,
             now + entry.renew_at - wall,

@@ -18,8 +18,8 @@ from django.db.models.signals import post_delete, post_save
 
 from django_certn.answers import TokenResponse
 from django_certn.exceptions import CertnConfigurationError
-from django_certn.fields import Secret
 from django_certn.models import CertnCredential, Key
+from django_certn.secret import MaskedStr
 from django_certn.tokens.fetch import Fetcher, Outcome
 from django_certn.tokens.flight import Flights
 from django_certn.tokens.hand import Hand
@@ -156,7 +156,7 @@ class TokenService:
             CertnConfigurationError: as `get_token`.
         """
         # Under the same name: what was handed in may not be masked, and errors pass this frame.
-        token = Secret(token.value if isinstance(token, AccessToken) else token)
+        token = MaskedStr(token.value if isinstance(token, AccessToken) else token)
         key, _ = active_key(name)
         slot = slot_of(key)
         was_dropped = self.fetcher.drop(slot, token)

@@ -15,8 +15,9 @@ from django.utils.crypto import salted_hmac
 from django_certn import exceptions
 from django_certn.conf import conf
 from django_certn.exceptions import CredentialRejectedError, EndpointRetiredError, TokenError
-from django_certn.fields import Secret, decrypt, encrypt
+from django_certn.fields import decrypt, encrypt
 from django_certn.models import Key
+from django_certn.secret import MaskedStr
 from django_certn.tokens.hand import CacheDownError, Hand
 
 __all__ = ["FORCED_EVERY", "Entry", "Reading", "Store", "fingerprint", "memory_of", "slot_of"]
@@ -33,7 +34,9 @@ def slot_of(key: Key) -> str:
     The secret is part of it, so a late answer for an old key can only fill the old key's slot.
     """
     # Masked, like all that holds a secret, for whoever looks at the variables of a frame.
-    identity = Secret(json.dumps([key.environment.base_url, key.client_id, key.client_secret]))
+    identity = MaskedStr(
+        json.dumps([key.environment.base_url, key.client_id, key.client_secret.reveal()])
+    )
     mac = salted_hmac("django_certn.tokens.slot", identity, algorithm="sha256")
     return "certn:" + mac.hexdigest()[:40]
 
@@ -60,7 +63,7 @@ class Entry:
     @classmethod
     def loads(cls, text: str) -> Self:
         token, *rest = json.loads(text)
-        return cls(Secret(token), *rest)
+        return cls(MaskedStr(token), *rest)
 
     def dumps(self) -> str:
         return json.dumps([self.token, self.issued_at, self.expires_at, self.renew_at, self.dead])

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from django.utils import timezone
 
-from django_certn.fields import Secret
+from django_certn.secret import MaskedStr
 
 __all__ = ["AccessToken"]
 
@@ -22,12 +22,12 @@ class AccessToken:
         expires_at: when it ends, an aware `datetime`.
     """
 
-    value: Secret
+    value: MaskedStr
     expires_at: datetime
-    authorization: Secret = field(init=False, compare=False)
+    authorization: MaskedStr = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "authorization", Secret(f"Bearer {self.value}"))
+        object.__setattr__(self, "authorization", MaskedStr(f"Bearer {self.value}"))
 
     @property
     def expires_in(self) -> float:

@@ -5,7 +5,7 @@ import pytest
 
 from django_certn.answers import TokenResponse
 from django_certn.exceptions import CertnUnavailableError
-from django_certn.fields import Secret
+from django_certn.secret import MaskedStr
 from django_certn.tokens.service import TokenService
 
 
@@ -45,7 +45,7 @@ class Exchanges:
             raise CertnUnavailableError("fake: no answer in time")
         if isinstance(self.answer, Exception):
             raise self.answer
-        return TokenResponse(Secret(f"fake-token-{next(self.numbers)}"), self.answer)
+        return TokenResponse(MaskedStr(f"fake-token-{next(self.numbers)}"), self.answer)
 
     @property
     def count(self):

@@ -23,8 +23,8 @@ from django_certn.exceptions import (
     CredentialUndecryptableError,
     RateLimitedError,
 )
-from django_certn.fields import Secret
 from django_certn.models import CertnCredential
+from django_certn.secret import MaskedStr
 from django_certn.tokens.fetch import Outcome
 from django_certn.tokens.store import slot_of
 from tests.tokens.conftest import settle
@@ -411,7 +411,7 @@ def test_who_wins_the_lock_reads_the_entry_again(new_service, credential, exchan
 
     def lock_late(*args):
         name = lock(*args)
-        other.adopt(credential.key(), TokenResponse(Secret("fake-just-now"), 36000.0))
+        other.adopt(credential.key(), TokenResponse(MaskedStr("fake-just-now"), 36000.0))
         return name
 
     monkeypatch.setattr(store, "lock", lock_late)
@@ -531,7 +531,7 @@ def test_a_renewal_that_fails_serves_what_another_process_got(
     exchanges.answer = CertnUnavailableError("fake", http_status=503)
     exchanges.hold = threading.Event()
     service.get_token()
-    other.adopt(credential.key(), TokenResponse(Secret("fake-verified"), 36000.0))
+    other.adopt(credential.key(), TokenResponse(MaskedStr("fake-verified"), 36000.0))
     exchanges.hold.set()
     settle()
     assert values(service) == {"fake-verified"}
@@ -742,7 +742,7 @@ def test_a_verification_clears_the_memory(new_service, credential, exchanges):
 def test_the_token_of_a_verification_is_used_everywhere(new_service, credential, exchanges, time_):
     service, verifying = new_service(), new_service()
     service.get_token()
-    verifying.adopt(credential.key(), TokenResponse(Secret("fake-verified"), 36000.0))
+    verifying.adopt(credential.key(), TokenResponse(MaskedStr("fake-verified"), 36000.0))
     assert verifying.get_token().value == "fake-verified"
     time_.pass_(13)
     service.get_token()

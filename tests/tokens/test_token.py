@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from django_certn.fields import Secret
+from django_certn.secret import MaskedStr
 from django_certn.tokens import AccessToken
 
 
 @pytest.fixture
 def token():
-    return AccessToken(Secret("fake-token"), timezone.now() + timedelta(hours=1))
+    return AccessToken(MaskedStr("fake-token"), timezone.now() + timedelta(hours=1))
 
 
 def test_it_says_what_a_request_needs(token):
