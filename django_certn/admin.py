@@ -12,12 +12,14 @@ from django.db import connections, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern
+from django.utils import formats
 from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from django_certn.exceptions import CredentialNotFoundError, Status
+from django_certn.expiry import ends_soon, today
 from django_certn.forms import CertnCredentialForm, environment_label
 from django_certn.models import CertnCredential
 from django_certn.secret import MaskedStr
@@ -121,6 +123,7 @@ class CertnCredentialAdmin(BaseAdmin):
         "status",
         "verified_at",
         "age_of_key",
+        "expires",
     )
     list_filter = ("environment", StatusFilter, "is_active")
     search_fields = ("name", "client_id")
@@ -134,7 +137,7 @@ class CertnCredentialAdmin(BaseAdmin):
     save_as = False
 
     def get_fieldsets(self, request: HttpRequest, obj: CertnCredential | None = None) -> Any:
-        fields = ("name", "environment", "client_id", SECRET, "is_active")
+        fields = ("name", "environment", "client_id", SECRET, "expires_on", "is_active")
         if obj is None:
             return ((None, {"fields": fields}),)
         return (
@@ -175,7 +178,23 @@ class CertnCredentialAdmin(BaseAdmin):
     def age_of_key(self, obj: CertnCredential) -> str | None:
         return timesince(obj.secret_changed_at, depth=1) if obj.secret_changed_at else None
 
-    @admin.display(description=_("Client Secret"))
+    @admin.display(description=_("expires"), ordering="expires_on", empty_value="-")
+    def expires(self, obj: CertnCredential) -> str | None:
+        day = obj.expires_on
+        if day is None:
+            return None
+        shown = formats.date_format(day, "DATE_FORMAT")
+        if not ends_soon(day):
+            return shown
+        left = (day - today()).days
+        if left < 0:
+            return gettext("⚠ %(day)s, has ended") % {"day": shown}
+        if left == 0:
+            return gettext("⚠ %(day)s, ends today") % {"day": shown}
+        message = ngettext("⚠ %(day)s, %(left)d day left", "⚠ %(day)s, %(left)d days left", left)
+        return message % {"day": shown, "left": left}
+
+    @admin.display(description=_("Client Secret or API key"))
     def secret(self, obj: CertnCredential) -> str:
         """What whoever may only view the row sees in place of the form field."""
         return gettext("Stored, not shown.")

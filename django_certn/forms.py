@@ -8,8 +8,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from django_certn.conf import environment_choices
+from django_certn.conf import Scheme, environment_choices, scheme_of
 from django_certn.fields import SecretFormField, UndecryptableSecret
+from django_certn.keys import looks_like_api_key
 from django_certn.models import KEY_FIELDS, CertnCredential
 from django_certn.secret import clean_pasted
 
@@ -29,6 +30,21 @@ def environment_label(slug: str) -> str:
     return str(label)
 
 
+def describe_environments() -> str:
+    """Return which fields a key of each environment needs."""
+    labels: dict[Scheme, list[str]] = {scheme: [] for scheme in Scheme}
+    for slug, label in environment_choices():
+        if scheme := scheme_of(slug):
+            labels[scheme].append(str(label))
+    return gettext(
+        "Where the key was made. With a Client ID and a Client Secret: %(pairs)s. With an API key "
+        "alone: %(api_keys)s."
+    ) % {
+        "pairs": ", ".join(labels[Scheme.OAUTH]),
+        "api_keys": ", ".join(labels[Scheme.API_KEY]),
+    }
+
+
 class CertnCredentialForm(BaseForm):
     """Adds or changes a `CertnCredential`.
 
@@ -37,18 +53,19 @@ class CertnCredentialForm(BaseForm):
     """
 
     secret = SecretFormField(
-        label=_("Client Secret"),
+        label=_("Client Secret or API key"),
         help_text=_(
-            "Certn shows it once, when the keys are refreshed. It is stored encrypted and not "
-            "shown again."
+            "Certn shows it once, when it is made. It is stored encrypted and not shown again."
         ),
     )
 
-    field_order = ("name", "environment", "client_id", "secret", "is_active")
+    _is_other_kind = False
+
+    field_order = ("name", "environment", "client_id", "secret", "expires_on", "is_active")
 
     class Meta:
         model = CertnCredential
-        fields = ("name", "environment", "client_id", "is_active")
+        fields = ("name", "environment", "client_id", "expires_on", "is_active")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -64,6 +81,8 @@ class CertnCredentialForm(BaseForm):
             # A text input above a password is where browsers fill in the login of this site.
             attrs.update(autocomplete="off", spellcheck="false")
         environment: Any = self.fields.get("environment")
+        if environment:
+            environment.help_text = describe_environments()
         stored = self.instance.environment
         if environment and stored and stored not in dict(environment.choices):
             environment.choices = [*environment.choices, (stored, environment_label(stored))]
@@ -89,6 +108,7 @@ class CertnCredentialForm(BaseForm):
         """Hold the parts of a key together."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         secret = cleaned.get("secret")
+        self._recognise_api_key(cleaned)
         if secret and secret == cleaned.get("client_id"):
             self._refuse_secret(
                 _("The Client ID and the Client Secret are the same: one was pasted twice."),
@@ -107,6 +127,35 @@ class CertnCredentialForm(BaseForm):
             )
         return cleaned
 
+    @sensitive_variables("secret")
+    def _recognise_api_key(self, cleaned: dict[str, Any]) -> None:
+        """Say so, where half a key is missing, and the other half is clearly an API key."""
+        client_id = cleaned.get("client_id", self.instance.client_id)
+        secret = cleaned.get("secret") or ""
+        scheme = scheme_of(cleaned.get("environment", self.instance.environment))
+        if scheme == Scheme.OAUTH and not client_id and looks_like_api_key(secret):
+            self._refuse_kind(
+                "environment",
+                _(
+                    "What was entered as the secret is an API key of CertnCentric. A key of this "
+                    "environment has a Client ID and a Client Secret: choose the environment in "
+                    "which the API key was made, and enter it again."
+                ),
+            )
+        elif scheme and not secret and looks_like_api_key(client_id):
+            self._refuse_kind(
+                "client_id",
+                _(
+                    "This is an API key of CertnCentric, which has no Client ID. Leave this empty, "
+                    "choose the environment in which the API key was made, and enter it as the "
+                    "secret."
+                ),
+            )
+
+    def _refuse_kind(self, field: str, message: Any) -> None:
+        self._is_other_kind = True
+        self.add_error(field, forms.ValidationError(message, code="other_kind"))
+
     def _key_changed(self, cleaned: dict[str, Any]) -> bool:
         return not self.instance._state.adding and any(
             cleaned[name] != getattr(self.instance, name)
@@ -122,7 +171,10 @@ class CertnCredentialForm(BaseForm):
         # The form field has judged it. The model refuses one that left the settings, and no other
         # field of the row could be changed.
         exclude: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
-        return exclude | {"environment"}
+        exclude.add("environment")
+        if self._is_other_kind:  # another Client ID, or none, would not help
+            exclude.add("client_id")
+        return exclude
 
     @property
     def update_fields(self) -> Collection[str] | None:
@@ -134,7 +186,8 @@ class CertnCredentialForm(BaseForm):
         if self.instance._state.adding:
             return None
         key = KEY_FIELDS if self.cleaned_data.get("secret") else ()
-        return {"name", "is_active", "updated_at", *key}
+        end = {"expires_on"} & set(self.changed_data)
+        return {"name", "is_active", "updated_at", *key, *end}
 
     def save(self, commit: bool = True) -> CertnCredential:
         if not commit or self.errors or self.update_fields is None:

@@ -14,10 +14,12 @@ from django.db import DatabaseError, connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.views.debug import ExceptionReporter
 
 from django_certn import admin as certn_admin
 from django_certn.admin import CertnCredentialAdmin
+from django_certn.expiry import today
 from django_certn.models import CertnCredential
 
 pytestmark = pytest.mark.django_db
@@ -303,9 +305,9 @@ class TestSave:
     def test_history_names_the_secret_and_shows_none(self, client, row):
         client.post(change_url(row), SAVED | {"secret": NEW_SECRET})
         client.post(ADD, ADDED)
-        assert history() == ["Changed Client Secret.", "Added."]
+        assert history() == ["Changed Client Secret or API key.", "Added."]
         html = page(client.get(f"{LIST}{row.pk}/history/"))
-        assert "Changed Client Secret." in html
+        assert "Changed Client Secret or API key." in html
         for entry in LogEntry.objects.all():
             assert NEW_SECRET not in entry.change_message + entry.object_repr
 
@@ -714,3 +716,32 @@ def test_the_secret_is_masked_on_every_way_to_the_form():
         and "sensitive_post_parameters" in url.callback.__code__.co_name
     }
     assert masked == {"django_certn_certncredential_add", "django_certn_certncredential_change"}
+
+
+class TestEnd:
+    @pytest.mark.parametrize(
+        ("left", "shown"),
+        [
+            (-1, ", has ended"),
+            (0, ", ends today"),
+            (1, ", 1 day left"),
+            (30, ", 30 days left"),
+        ],
+    )
+    def test_an_end_that_is_near_is_marked(self, client, row, left, shown):
+        day = today() + timedelta(days=left)
+        CertnCredential.objects.update(environment="centric-ca", expires_on=day)
+        assert f"⚠ {date_format(day)}{shown}" in page(client.get(LIST))
+
+    def test_one_that_is_far_is_not(self, client, row):
+        day = today() + timedelta(days=31)
+        CertnCredential.objects.update(environment="centric-ca", expires_on=day)
+        shown = page(client.get(LIST))
+        assert date_format(day) in shown
+        assert "⚠" not in shown
+
+    def test_it_is_entered_beside_the_key(self, client):
+        form = {**ADDED, "environment": "centric-ca", "client_id": "", "expires_on": "2027-05-06"}
+        assert client.post(ADD, form).status_code == 302
+        row = CertnCredential.objects.get(name="added")
+        assert (row.client_id, str(row.expires_on)) == ("", "2027-05-06")

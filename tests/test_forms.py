@@ -1,7 +1,10 @@
+from datetime import date, timedelta
+
 import pytest
 from django import forms
 from django.db import connection
 
+from django_certn.expiry import today
 from django_certn.forms import CertnCredentialForm
 from django_certn.models import CertnCredential
 from django_certn.secret import MaskedStr
@@ -339,3 +342,140 @@ def test_a_secret_in_the_data_stays_masked(credential):
     assert NEW_SECRET not in repr(form.cleaned_data)
     assert isinstance(form.cleaned_data["secret"], MaskedStr)
     assert isinstance(form.fields["secret"].widget, forms.PasswordInput)
+
+
+API_KEY = "fakeKey1.0123456789abcdef0123456789abcdef"
+ANOTHER_API_KEY = "fakeKey2.0123456789abcdef0123456789abcdef"
+NEXT_YEAR = today() + timedelta(days=365)
+
+
+@pytest.fixture
+def api_key():
+    return CertnCredential.objects.create(environment="centric-ca", client_secret=API_KEY)
+
+
+def centric(**changes):
+    return typed(environment="centric-ca", client_id="", expires_on="") | changes
+
+
+def reasons(form):
+    return {
+        field: [error.code for error in errors] for field, errors in form.errors.as_data().items()
+    }
+
+
+class TestAPIKey:
+    def test_is_stored_without_a_client_id_and_with_its_end(self):
+        form = CertnCredentialForm(centric(secret=API_KEY))
+        assert form.is_valid(), form.errors
+        row = read(form.save())
+        assert (row.client_id, row.client_secret) == ("", API_KEY)
+        assert row.expires_on == NEXT_YEAR
+
+    def test_may_have_another_end(self):
+        form = CertnCredentialForm(centric(secret=API_KEY, expires_on="2027-02-03"))
+        assert read(form.save()).expires_on == date(2027, 2, 3)
+
+    def test_the_environments_say_what_they_need(self, settings):
+        settings.CERTN_ENVIRONMENTS = {
+            "own": {"label": "Own", "base_url": "https://example.com", "scheme": "api_key"},
+            "broken": {"base_url": "http://example.com"},
+        }
+        told = CertnCredentialForm().fields["environment"].help_text
+        assert "With a Client ID and a Client Secret: Production, Demo." in told
+        assert "With an API key alone: CertnCentric Canada," in told
+        assert told.endswith("CertnCentric sandbox, Own.")
+
+    def test_the_label_names_both(self):
+        assert CertnCredentialForm().fields["secret"].label == "Client Secret or API key"
+
+    @pytest.mark.parametrize("environment", ["production", "demo"])
+    def test_a_pair_needs_its_client_id(self, environment):
+        form = CertnCredentialForm(typed(environment=environment, client_id=" ", secret=SECRET))
+        assert reasons(form) == {"client_id": ["blank"]}
+
+    def test_a_client_id_left_over_is_refused(self):
+        form = CertnCredentialForm(centric(client_id="fake-id", secret=API_KEY))
+        assert reasons(form) == {"client_id": ["left_over"]}
+        assert "An API key has no Client ID: leave this empty." in str(form.errors)
+
+    @pytest.mark.parametrize("environment", ["demo", "production"])
+    def test_in_place_of_a_pair_is_recognised(self, environment):
+        form = CertnCredentialForm(typed(environment=environment, client_id="", secret=API_KEY))
+        assert reasons(form) == {"environment": ["other_kind"]}
+        assert "is an API key of CertnCentric" in str(form.errors)
+        assert API_KEY not in str(form.errors)
+
+    @pytest.mark.parametrize("environment", ["demo", "centric-ca"])
+    def test_in_place_of_a_client_id_is_recognised(self, environment):
+        form = CertnCredentialForm(typed(environment=environment, client_id=API_KEY))
+        assert reasons(form) == {"client_id": ["other_kind"], "secret": ["required"]}
+
+    def test_a_pair_that_looks_like_one_is_a_pair(self):
+        """Nobody promises a shape."""
+        form = CertnCredentialForm(typed(client_id=API_KEY, secret=ANOTHER_API_KEY))
+        assert form.is_valid(), form.errors
+
+    def test_a_secret_that_looks_like_no_api_key_is_one(self):
+        form = CertnCredentialForm(centric(secret=SECRET))
+        assert form.is_valid(), form.errors
+
+    def test_moving_from_a_pair_asks_for_the_api_key(self, credential):
+        form = form_for(credential, environment="centric-ca", client_id="")
+        assert reasons(form) == {"secret": ["pair"]}
+
+    def test_moving_from_an_api_key_asks_for_the_secret(self, api_key):
+        form = form_for(api_key)
+        assert reasons(form) == {"secret": ["pair"]}
+
+    def test_moving_to_the_other_kind(self, credential):
+        form = form_for(credential, environment="centric-ca", client_id="", secret=API_KEY)
+        assert form.is_valid(), form.errors
+        form.save()
+        row = read(credential)
+        assert (row.client_id, row.client_secret) == ("", API_KEY)
+        assert row.expires_on == NEXT_YEAR
+
+    def test_and_back_clears_the_end(self, api_key):
+        form = CertnCredentialForm(
+            typed(secret=SECRET, expires_on=str(api_key.expires_on)), instance=read(api_key)
+        )
+        assert form.is_valid(), form.errors
+        form.save()
+        assert read(api_key).expires_on is None
+
+    def test_a_new_key_beside_the_old_end_has_a_new_end(self, api_key):
+        CertnCredential.objects.update(expires_on=date(2026, 12, 1))
+        form = CertnCredentialForm(
+            centric(secret=ANOTHER_API_KEY, expires_on="2026-12-01"), instance=read(api_key)
+        )
+        assert form.is_valid(), form.errors
+        form.save()
+        assert read(api_key).expires_on == NEXT_YEAR
+
+    def test_the_end_alone_may_change(self, api_key):
+        form = CertnCredentialForm(centric(expires_on="2027-01-02"), instance=read(api_key))
+        assert form.is_valid(), form.errors
+        form.save()
+        assert read(api_key).expires_on == date(2027, 1, 2)
+        assert read(api_key).client_secret == API_KEY
+
+    def test_an_end_that_another_person_stored_meanwhile_stays(self, api_key):
+        form = CertnCredentialForm(
+            centric(name="renamed", expires_on=str(api_key.expires_on)), instance=read(api_key)
+        )
+        CertnCredential.objects.update(expires_on=date(2027, 1, 2))
+        assert form.is_valid(), form.errors
+        form.save()
+        row = read(api_key)
+        assert (row.name, row.expires_on) == ("renamed", date(2027, 1, 2))
+
+    def test_a_read_only_environment_decides_too(self, api_key):
+        class Form(CertnCredentialForm):
+            class Meta(CertnCredentialForm.Meta):
+                exclude = ("environment", "client_id")
+
+        form = Form(
+            {"name": "default", "expires_on": "", "is_active": "on"}, instance=read(api_key)
+        )
+        assert form.is_valid(), form.errors
