@@ -21,10 +21,12 @@ __all__ = [
     "CredentialRejectedError",
     "CredentialUndecryptableError",
     "EndpointRetiredError",
+    "ExchangeConfigurationError",
     "InvalidTokenResponseError",
     "RateLimitedError",
     "Status",
     "TokenError",
+    "UnsafeRequestError",
 ]
 
 
@@ -53,6 +55,14 @@ class CertnConfigurationError(CertnError, ImproperlyConfigured):
     status = Status.MISCONFIGURED
 
 
+class UnsafeRequestError(CertnConfigurationError, ValueError):
+    """A request that would carry a token or a key to a host that it is not meant for.
+
+    Another host, plain http, a redirect that is not followed. It is raised before anything is sent
+    there. The message names both hosts, and neither token nor key.
+    """
+
+
 class CredentialNotFoundError(CertnConfigurationError):
     """No credential of that name is stored."""
 
@@ -74,7 +84,8 @@ class TokenError(CertnError):
         http_status: the status of the answer, ``None`` when there was none.
         error_code: the answer's ``error`` member (RFC 6749, section 5.2), ``""`` when it had none
             that is fit to be shown. Where no answer came, or not all of it, why: ``"dns"``,
-            ``"certificate"``, ``"refused"``, ``"timeout"`` and what else `transport.FAILURES` has.
+            ``"certificate"``, ``"refused"``, ``"timeout"`` and what else `answers.FAILURES` has.
+            Of an answer that is not Certn's: ``"redirect"``, ``"not_certn"``.
         retry_after: seconds that the answer asked to wait, ``None`` when it did not ask.
         retryable: whether the same key may well work later.
     """
@@ -96,7 +107,11 @@ class TokenError(CertnError):
 
 
 class CredentialRejectedError(TokenError):
-    """The key is refused: 401, or 400 and 403 with ``invalid_client``/``unauthorized_client``."""
+    """The key is refused: 401, or 400 and 403 with ``invalid_client``/``unauthorized_client``.
+
+    With the ``error_code`` ``"not_certn"`` it was hardly Certn that refused it: the 401 came as a
+    web page, or asks for a login, as a gateway in between does.
+    """
 
     status = Status.REJECTED
 
@@ -109,7 +124,10 @@ class RateLimitedError(TokenError):
 
 
 class CertnUnavailableError(TokenError):
-    """No answer, or none in time, or a 5xx: DNS, TLS, connection, time budget, server."""
+    """No answer, or none in time, or one that says "later": DNS, TLS, connection, time, server.
+
+    408, 425, 5xx, and the codes ``temporarily_unavailable`` and ``server_error``.
+    """
 
     status = Status.UNREACHABLE
     retryable = True
@@ -122,13 +140,27 @@ class EndpointRetiredError(TokenError):
 
 
 class InvalidTokenResponseError(TokenError):
-    """Any other answer: a redirect, an unexpected status, a 200 that is not a token."""
+    """Any other answer, a 200 that is not a token included.
+
+    A redirect (its ``error_code`` is ``"redirect"``), a 403, a refusal that is not of the key.
+    """
 
     status = Status.BAD_RESPONSE
 
 
+class ExchangeConfigurationError(TokenError, CertnConfigurationError):
+    """No exchange could start, since a variable of the process's environment cannot be used.
+
+    Its ``error_code`` is ``"ca_bundle"`` (the file of trusted certificates in
+    ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE``) or ``"proxy_url"`` (the address of the proxy); the
+    message names the variable, never its value, which may hold a password.
+    """
+
+    status = Status.MISCONFIGURED
+
+
 def place_of(error: BaseException) -> str:
-    """Return where an error was raised: all that may be told of one that nobody foresaw."""
+    """Return where an error was raised: all that may be shown of one that nobody foresaw."""
     place = "?"
     for frame, line in walk_tb(error.__traceback__):
         place = f"{Path(frame.f_code.co_filename).name}, line {line}"

@@ -14,10 +14,12 @@ from django_certn.exceptions import (
     CredentialRejectedError,
     CredentialUndecryptableError,
     EndpointRetiredError,
+    ExchangeConfigurationError,
     InvalidTokenResponseError,
     RateLimitedError,
     Status,
     TokenError,
+    UnsafeRequestError,
 )
 
 CLASSES = [
@@ -34,11 +36,13 @@ CLASSES = [
         (CredentialNotFoundError, CertnConfigurationError, "misconfigured", None),
         (CredentialInactiveError, CertnConfigurationError, "misconfigured", None),
         (CredentialUndecryptableError, CertnConfigurationError, "undecryptable", None),
+        (UnsafeRequestError, CertnConfigurationError, "misconfigured", None),
         (CredentialRejectedError, TokenError, "rejected", False),
         (RateLimitedError, TokenError, "rate_limited", True),
         (CertnUnavailableError, TokenError, "unreachable", True),
         (EndpointRetiredError, TokenError, "retired", False),
         (InvalidTokenResponseError, TokenError, "bad_response", False),
+        (ExchangeConfigurationError, TokenError, "misconfigured", False),
     ],
 )
 def test_the_tree(error, parent, status, retryable):
@@ -48,6 +52,19 @@ def test_the_tree(error, parent, status, retryable):
     assert error.status in Status
     assert getattr(error, "retryable", None) is retryable
     assert issubclass(error, ImproperlyConfigured) is issubclass(error, CertnConfigurationError)
+
+
+def test_an_unsafe_request_is_a_value_error_too():
+    assert issubclass(UnsafeRequestError, ValueError)
+
+
+def test_every_class_is_tried_here():
+    found = {
+        value
+        for value in vars(exceptions).values()
+        if isinstance(value, type) and issubclass(value, CertnError)
+    }
+    assert found == set(CLASSES)
 
 
 def test_every_status_but_ok_has_an_error():
