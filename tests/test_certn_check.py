@@ -8,10 +8,14 @@ from django.db import OperationalError, connection
 from django.utils import translation
 
 from django_certn import verification
+from django_certn.exceptions import Status
 from django_certn.management import base
 from django_certn.management.commands import certn_check
+from django_certn.management.report import Result
 from django_certn.models import CertnCredential
+from django_certn.probe import Probe
 from django_certn.tokens import get_token
+from django_certn.verification import Verification
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +25,7 @@ USERS = "/api/v1/users/"
 
 @pytest.fixture
 def make(make_credential, endpoint):
-    """Store a credential for an endpoint that answers well unless told otherwise."""
+    """Store a credential for an endpoint that answers well unless a test says otherwise."""
 
     def make(name="default", **fields):
         return make_credential(name, **{"environment": "scripted"} | fields)
@@ -42,7 +46,7 @@ class Outcome:
     @property
     def json(self):
         document = json.loads(self.stdout)
-        assert list(document) == ["version", "results", "error"]
+        assert list(document) == ["version", "results", "skipped", "error"]
         assert document["version"] == 1
         return document
 
@@ -54,6 +58,17 @@ class Outcome:
     def error_code(self):
         assert self.json["error"]["message"] == self.message
         return self.json["error"]["code"]
+
+
+def interrupted(do, at):
+    """Do it, and have Ctrl-C pressed when it comes to that name."""
+
+    def wrapper(name, *args, **options):
+        if name == at:
+            raise KeyboardInterrupt
+        return do(name, *args, **options)
+
+    return wrapper
 
 
 def check(*args, **options):
@@ -124,6 +139,14 @@ class TestExitCode:
         assert outcome.json["results"] == []
         assert endpoint.hits == 0
 
+    @pytest.mark.parametrize("name", ["\udce9", "a\0b", ""])
+    def test_2_a_name_that_no_database_takes(self, make, name):
+        make("acme")
+        outcome = check_json("acme", name)
+        assert outcome.returncode == 2
+        assert outcome.error_code == "unknown_name"
+        assert repr(name) in outcome.message
+
     def test_2_nothing_to_check(self):
         outcome = check_json()
         assert outcome.returncode == 2
@@ -131,7 +154,11 @@ class TestExitCode:
 
     def test_2_only_inactive_ones(self, make, endpoint):
         make(is_active=False)
-        assert check_json().error_code == "nothing_to_check"
+        outcome = check_json()
+        assert outcome.returncode == 2
+        assert outcome.error_code == "nothing_to_check"
+        assert outcome.json["skipped"] == ["default"]
+        assert "switched off: default. Activate one in the admin" in outcome.message
         assert endpoint.hits == 0
 
     def test_2_without_the_table(self, make, endpoint, monkeypatch):
@@ -182,11 +209,13 @@ class TestExitCode:
     def test_2_deleted_since_it_was_selected(self, make, monkeypatch):
         make("acme")
         make("beta")
-        monkeypatch.setattr(certn_check, "select", lambda *args: ["acme", "gone"])
+        selection = certn_check.Selection(["acme", "alpha", "beta"], [])
+        monkeypatch.setattr(certn_check, "select", lambda *args: selection)
         outcome = check_json()
         assert outcome.returncode == 2
         assert outcome.error_code == "unknown_name"
-        assert outcome.statuses == {"acme": "ok"}
+        assert outcome.message == "Not checked, deleted meanwhile: alpha."
+        assert outcome.statuses == {"acme": "ok", "beta": "ok"}
 
     def test_3_the_database_is_out_of_reach(self, make, monkeypatch):
         def is_migrated(using):
@@ -196,7 +225,7 @@ class TestExitCode:
         outcome = check_json()
         assert outcome.returncode == 3
         assert outcome.error_code == "database_unreachable"
-        assert outcome.message == "The database cannot be used now: fake: no route"
+        assert outcome.message == "The database cannot be used now: fake: no route."
 
     @pytest.mark.parametrize(("answer", "returncode"), [(200, 3), (503, 3), (401, 1)])
     def test_what_was_found_out_before_that_counts(
@@ -217,6 +246,31 @@ class TestExitCode:
         assert outcome.returncode == returncode
         assert outcome.error_code == "database_unreachable"
         assert list(outcome.statuses) == ["acme"]
+        assert outcome.json["error"]["message"].endswith("fake: gone away. Not checked: beta.")
+
+    @pytest.mark.parametrize("form", ["json", "text"])
+    @pytest.mark.parametrize(("answer", "returncode"), [(200, 3), (401, 1)])
+    def test_3_stopped(self, make, endpoint, monkeypatch, form, answer, returncode):
+        for name in ("acme", "beta", "gamma"):
+            make(name)
+        endpoint.answer(answer)
+        monkeypatch.setattr(certn_check, "check", interrupted(certn_check.check, "beta"))
+        outcome = check(format=form)
+        assert outcome.returncode == returncode
+        assert outcome.message == "Stopped. Not checked: beta, gamma."
+        assert endpoint.hits == 1
+        if form == "json":
+            assert outcome.error_code == "stopped"
+            assert list(outcome.statuses) == ["acme"]
+
+    def test_3_stopped_before_anything(self, make, monkeypatch):
+        def select(*args):
+            raise KeyboardInterrupt
+
+        make()
+        monkeypatch.setattr(certn_check, "select", select)
+        outcome = check_json()
+        assert (outcome.returncode, outcome.message) == (3, "Stopped.")
 
     @pytest.mark.parametrize("form", ["json", "text"])
     def test_3_an_error_that_nobody_foresaw(self, make, monkeypatch, form):
@@ -245,7 +299,9 @@ class TestSelection:
         for name in ("beta", "acme", "Zeta"):
             make(name)
         make("off", is_active=False)
-        assert list(check_json().statuses) == ["Zeta", "acme", "beta"]
+        outcome = check_json()
+        assert list(outcome.statuses) == ["Zeta", "acme", "beta"]
+        assert outcome.json["skipped"] == ["off"]
 
     def test_names(self, make):
         for name in ("acme", "beta", "gamma"):
@@ -254,7 +310,10 @@ class TestSelection:
 
     def test_an_inactive_one_by_name(self, make):
         make("off", is_active=False)
-        assert check_json("off").statuses == {"off": "ok"}
+        make("also off", is_active=False)
+        outcome = check_json("off")
+        assert outcome.statuses == {"off": "ok"}
+        assert outcome.json["skipped"] == []
 
     def test_duplicates_collapse(self, make, endpoint):
         make("acme")
@@ -264,7 +323,10 @@ class TestSelection:
     def test_an_environment(self, make):
         make("acme")
         make("beta", environment="demo")
-        assert list(check_json(environment="scripted").statuses) == ["acme"]
+        make("gamma", environment="demo", is_active=False)
+        outcome = check_json(environment="scripted")
+        assert list(outcome.statuses) == ["acme"]
+        assert outcome.json["skipped"] == []
 
     def test_an_environment_without_any(self, make, endpoint):
         make("acme")
@@ -314,12 +376,14 @@ class TestExchange:
 
 
 class TestProbe:
-    def test_tells_the_number_of_users_and_nothing_of_them(self, make, local):
+    def test_gives_the_number_of_users_and_nothing_of_them(self, make, local):
         client_id, secret = local.refresh_keys()
         make(environment="local", client_id=client_id, client_secret=secret)
         outcome = check_json(probe=True)
         assert outcome.returncode == 0
-        assert outcome.json["results"][0]["probe"] == {"http_status": 200, "count": 3}
+        (result,) = outcome.json["results"]
+        assert result["probe"] == {"status": "ok", "http_status": 200, "count": 3}
+        assert (result["ok"], result["hint"]) == (True, "")
         assert "example.com" not in outcome.stdout
 
     def test_is_made_with_the_new_token(self, make, endpoint):
@@ -336,28 +400,33 @@ class TestProbe:
     def test_is_not_made_without_a_token(self, make, endpoint):
         make()
         endpoint.answer(401, {"error": "invalid_client"})
-        assert check_json(probe=True).json["results"][0]["probe"] is None
+        (result,) = check_json(probe=True).json["results"]
+        assert result["probe"] is None
+        assert result["ok"] is False
         assert endpoint.count(USERS, "GET") == 0
 
     @pytest.mark.parametrize(
-        ("answer", "status", "returncode"),
+        ("answer", "status", "returncode", "detail", "hint"),
         [
-            ((401,), "rejected", 1),
-            ((403,), "bad_response", 1),
-            ((404,), "bad_response", 1),
-            ((410,), "retired", 1),
-            ((429,), "rate_limited", 3),
-            ((500,), "unreachable", 3),
+            ((401,), "rejected", 1, "issued a token, and refuses it at /api", "ask Certn whether"),
+            ((403,), "bad_response", 1, "does not answer as Certn does", "no right to list users"),
+            ((404,), "bad_response", 1, "does not answer as Certn does", "something else answers"),
+            ((410,), "retired", 1, "has retired /api/v1/users/", "CertnCentric"),
+            ((429,), "rate_limited", 3, "had too many requests", "Try again"),
+            ((500,), "unreachable", 3, "/api/v1/users/ failed", "Try again"),
         ],
     )
-    def test_fails(self, make, endpoint, answer, status, returncode):
+    def test_fails(self, make, endpoint, answer, status, returncode, detail, hint):
         credential = make()
         endpoint.answer(*answer, path=USERS)
         outcome = check_json(probe=True)
         assert outcome.returncode == returncode
         (result,) = outcome.json["results"]
-        assert result["status"] == "ok"
-        assert result["probe"] == {"http_status": answer[0], "count": None}
+        assert (result["status"], result["ok"]) == ("ok", False)
+        assert result["probe"] == {"status": status, "http_status": answer[0], "count": None}
+        assert detail in result["detail"]
+        assert f"(HTTP {answer[0]})" in result["detail"]
+        assert hint in result["hint"]
         assert outcome.message == f"1 of 1 not ok: default (probe: {status})."
         credential.refresh_from_db()
         assert credential.verified_status == "ok"
@@ -367,7 +436,20 @@ class TestProbe:
         endpoint.answer(delay=5, path=USERS)
         outcome = check_json(probe=True, timeout=0.3)
         assert outcome.returncode == 3
-        assert outcome.json["results"][0]["probe"] == {"http_status": None, "count": None}
+        (result,) = outcome.json["results"]
+        assert result["probe"] == {"status": "unreachable", "http_status": None, "count": None}
+        assert "gave no answer, or none in time" in result["detail"]
+
+    @pytest.mark.parametrize("status", set(Status) - {Status.OK})
+    def test_each_failure_has_its_words(self, status):
+        known = Verification("acme", "production", Status.OK, http_status=200)
+        for http_status in (None, 500):
+            result = Result(known, Probe(status, http_status, None), is_probed=True)
+            if status in (Status.UNDECRYPTABLE, Status.MISCONFIGURED):  # these are of no answer
+                continue
+            assert result.detail.endswith(".")
+            assert result.hint.endswith(".")
+            assert "%" not in result.detail + result.hint
 
 
 class TestText:
@@ -412,8 +494,8 @@ class TestText:
         ("answer", "line"),
         [
             ((200, {"count": 7}), "ok (HTTP 200, 7 users)"),
+            ((200, {"count": 1}), "ok (HTTP 200, 1 user)"),
             ((200, {"count": None}), "ok (HTTP 200)"),
-            ((401,), "rejected (HTTP 401)"),
         ],
     )
     def test_probe(self, make, endpoint, answer, line):
@@ -421,10 +503,55 @@ class TestText:
         endpoint.answer(*answer, path=USERS)
         assert f"    GET {USERS}: {line}\n" in check(probe=True).stdout
 
-    def test_probe_without_an_answer(self, make, endpoint):
+    def test_a_probe_that_fails_is_the_result(self, make, endpoint):
         make()
-        endpoint.raw(lambda connection: None, path=USERS)
-        assert f"    GET {USERS}: unreachable (no answer)\n" in check(probe=True).stdout
+        endpoint.answer(401, path=USERS)
+        line, hint = check(probe=True, verbosity=0).stdout.splitlines()
+        assert line == (
+            "default (scripted): probe rejected. "
+            "Scripted issued a token, and refuses it at /api/v1/users/ (HTTP 401)."
+        )
+        assert hint.startswith("    The key works; what it opens does not.")
+
+    def test_what_was_switched_off_is_named(self, make, endpoint):
+        for number in range(22):
+            make(f"off-{number:02}", is_active=False)
+        make()
+        last = check().stdout.splitlines()[-1]
+        assert last.startswith("Not checked, switched off: off-00, off-01, ")
+        assert last.endswith("off-19 and 2 more")
+        assert check(verbosity=0).stdout == ""
+        assert "switched off" not in check("default").stdout
+
+    def test_a_name_that_would_do_something_to_a_terminal(self, make, endpoint):
+        make("a\x1b[2Jb")
+        make("c\u202ed", environment="gone\x07")
+        make("e\rf", is_active=False)
+        outcome = check()
+        assert outcome.returncode == 1
+        assert r"'a\x1b[2Jb' (scripted): ok." in outcome.stdout
+        assert r"'c\u202ed' ('gone\x07'): misconfigured." in outcome.stdout
+        assert r"The environment “gone\x07” is not in the settings" in outcome.stdout
+        assert r"switched off: 'e\rf'" in outcome.stdout
+        assert outcome.message == r"1 of 2 not ok: 'c\u202ed' (misconfigured)."
+
+    @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+    @pytest.mark.parametrize("form", ["json", "text"])
+    def test_each_row_is_checked_whatever_stdout_can_encode(self, make, endpoint, encoding, form):
+        make("Zo\xeb")
+        make("\u9375")
+        make("acme", environment="gone")
+        stream = io.TextIOWrapper(io.BytesIO(), encoding, errors="strict")
+        with pytest.raises(CommandError) as caught:
+            call_command("certn_check", stdout=stream, format=form)
+        assert caught.value.returncode == 1
+        stream.flush()
+        printed = stream.buffer.getvalue().decode(encoding)
+        assert "\\u9375" in printed
+        assert endpoint.hits == 2
+        if form == "json":
+            names = {result["name"] for result in json.loads(printed)["results"]}
+            assert names == {"Zo\xeb", "\u9375", "acme"}
 
     def test_colours_are_for_the_word(self, make):
         make()

@@ -1,8 +1,10 @@
 """`manage.py certn_check` as a script calls it: a shell, a site of its own, the sandbox."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -40,6 +42,7 @@ CACHES = {{
 }}
 CERTN_ENVIRONMENTS = {{
     "local": {{"label": "Sandbox", "base_url": "{sandbox}"}},
+    "twin": {{"label": "Zwilling \u9375", "base_url": "{sandbox}"}},
     "nobody": {{"label": "Nobody there", "base_url": "http://127.0.0.1:{closed_port}"}},
 }}
 """
@@ -72,16 +75,20 @@ class Site:
         )
         (folder / "site_settings.py").write_text(content, encoding="utf-8")
 
-    def manage(self, *args, **environment):
-        return subprocess.run(
+    def start(self, *args, **environment):
+        return subprocess.Popen(
             [sys.executable, "-m", "django", *args],
             env=stand_in.environment(DJANGO_SETTINGS_MODULE="site_settings", **environment),
             cwd=self.folder,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
-            check=False,
         )
+
+    def manage(self, *args, **environment):
+        process = self.start(*args, **environment)
+        stdout, stderr = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(args, process.returncode, stdout, stderr)
 
     def done(self, *args):
         process = self.manage(*args)
@@ -92,7 +99,7 @@ class Site:
         """Return the exit code and the document, the whole of stdout."""
         process = self.manage("certn_check", "--format", "json", *args, **environment)
         document = json.loads(process.stdout)
-        assert list(document) == ["version", "results", "error"]
+        assert list(document) == ["version", "results", "skipped", "error"]
         assert "Traceback" not in process.stderr
         assert bool(process.stderr) == bool(process.returncode)
         return process.returncode, document
@@ -209,19 +216,26 @@ def test_probe(site, key):
     code, document = site.check("good", "rejected", "--probe")
     assert code == 1
     good, rejected = document["results"]
-    assert good["probe"] == {"http_status": 200, "count": 3}
+    assert good["probe"] == {"status": "ok", "http_status": 200, "count": 3}
     assert rejected["probe"] is None
 
 
 @pytest.mark.parametrize(
-    ("fault", "returncode", "http_status"),
-    [("rejected", 1, 401), ("rate-limited", 3, 429), ("unavailable", 3, 503), ("retired", 1, 410)],
+    ("fault", "status", "returncode", "http_status"),
+    [
+        ("rejected", "rejected", 1, 401),
+        ("rate-limited", "rate_limited", 3, 429),
+        ("unavailable", "unreachable", 3, 503),
+        ("retired", "retired", 1, 410),
+    ],
 )
-def test_a_probe_that_fails(site, running, fault, returncode, http_status):
+def test_a_probe_that_fails(site, running, fault, status, returncode, http_status):
     running.fault(fault, path="/api/v1/users/")
     code, document = site.check("good", "--probe")
     assert code == returncode
-    assert document["results"][0]["probe"] == {"http_status": http_status, "count": None}
+    (result,) = document["results"]
+    assert result["probe"] == {"status": status, "http_status": http_status, "count": None}
+    assert (result["ok"], bool(result["hint"])) == (False, True)
 
 
 def test_text_is_the_result_and_stderr_the_trouble(site, key):
@@ -243,3 +257,60 @@ def test_no_secret_anywhere(site, key):
         process = site.manage("certn_check", "good", "rejected", "--probe", *arguments)
         assert key[1] not in process.stdout + process.stderr
         assert "sandbox-any" not in process.stdout + process.stderr
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+    ids=["latin-1", "C locale"],
+)
+def test_each_row_is_checked_whatever_stdout_can_encode(site, key, variables):
+    add = f"""
+from django_certn.models import CertnCredential
+
+CertnCredential.objects.get_or_create(
+    name="\u9375",
+    environment="twin",
+    client_id="{key[0]}",
+    defaults={{"client_secret": "{key[1]}"}},
+)
+CertnCredential.objects.get_or_create(
+    name="other",
+    environment="twin",
+    client_id="sandbox-rejected",
+    defaults={{"client_secret": "sandbox-any"}},
+)
+"""
+    site.done("shell", "--verbosity", "0", "-c", add)
+    process = site.manage("certn_check", "--environment", "twin", **variables)
+    site.done(
+        "shell",
+        "--verbosity",
+        "0",
+        "-c",
+        add.partition("\n\n")[0] + "\nCertnCredential.objects.filter(environment='twin').delete()",
+    )
+    rejected, _, good = process.stdout.splitlines()
+    assert process.returncode == 1
+    assert rejected.startswith("other (twin): rejected.")
+    assert good.startswith(r"\u9375 (twin): ok.")
+
+
+def test_ctrl_c(site, running):
+    before = running.count()
+    process = site.start("certn_check", "good", "slow", "--format", "json", "--timeout", "30")
+    deadline = time.monotonic() + 30
+    while running.count() < before + 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    document = json.loads(stdout)
+    assert process.returncode == 3
+    assert document["error"]["code"] == "stopped"
+    assert [result["name"] for result in document["results"]] == ["good"]
+    assert "Not checked: slow." in stderr
+    assert "Traceback" not in stderr
