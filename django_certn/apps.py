@@ -1,6 +1,10 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
+# Django loads this before the models of any app, and so before one of them imports the encryption
+# package, which says little of what is wrong with its key.
+from django_certn import fields  # noqa: F401
+
 
 class CertnConfig(AppConfig):
     name = "django_certn"

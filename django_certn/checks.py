@@ -4,12 +4,10 @@ Their ids are in the README, and none is ever used again for something else. No 
 encryption key, a secret, or what a column holds.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig
-from django.conf import settings
 from django.core.cache import caches
 from django.core.cache.backends.db import BaseDatabaseCache
 from django.core.cache.backends.dummy import DummyCache
@@ -19,6 +17,7 @@ from django.db import Error as DatabaseFailure
 from django.db import connections, router
 
 from django_certn.conf import conf, parse_environment
+from django_certn.encryption_key import mistakes, places_to_respell
 from django_certn.exceptions import CertnConfigurationError
 from django_certn.fields import UndecryptableSecret
 from django_certn.models import CertnCredential
@@ -35,46 +34,30 @@ __all__ = [
 TAG = "django_certn"  # manage.py check --tag django_certn
 NAMED = 20  # how many credentials one message names
 
-# 32 bytes in base64: https://github.com/fernet/spec/blob/master/Spec.md#key-format
-# Python reads "+" and "/" as well, and they are what `openssl rand -base64 32` makes.
-KEY = re.compile(r"[A-Za-z0-9_/+-]{43}=")
-
 
 def check_encryption_key(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Find what the encryption package takes for a key, and is not exactly one.
-
-    Base64 stops at the padding and passes over what it does not know: of "new,old" the package
-    uses the first key, and nobody hears of the other until a secret cannot be read.
-    """
-    value = getattr(settings, "FIELD_ENCRYPTION_KEY", None)
-    if not value or not isinstance(value, list | tuple):
-        return list(judge_key("FIELD_ENCRYPTION_KEY", value))
-    return [
-        message
-        for number, key in enumerate(value)
-        for message in judge_key(f"FIELD_ENCRYPTION_KEY[{number}]", key)
+    """Find what is wrong with the encryption key, in the words that keep a site from starting."""
+    errors = [
+        Error(
+            mistake.problem,
+            hint=mistake.remedy,
+            id="django_certn.E002" if mistake.is_unsplit else "django_certn.E001",
+        )
+        for mistake in mistakes()
     ]
-
-
-def judge_key(where: str, key: object) -> Iterator[CheckMessage]:
-    text = key.decode("latin-1") if isinstance(key, bytes) else str(key)
-    if KEY.fullmatch(text):
-        return
-    if len(KEY.findall(text)) > 1:
-        yield Error(
-            f"{where} is several keys in one string: the first is used, the others are ignored.",
-            hint='Make a list of them, such as os.environ["FIELD_ENCRYPTION_KEY"].split(",").',
-            id="django_certn.E002",
+    warnings = [
+        Warning(
+            f"{place} holds a character that is none of URL-safe base64, and that newer Pythons "
+            "will not read.",
+            hint="Write each + in it as - and each / as _. It stays the same key, and all that is "
+            "stored stays readable.",
+            id="django_certn.W007",
         )
-    else:
-        yield Error(
-            f"{where} is not exactly a key: 44 characters of base64, the last an equals sign.",
-            hint="Take out what is not part of it: spaces, line ends, quotes, separators. "
-            "A new key in its place would not open the secrets that are stored.",
-            id="django_certn.E001",
-        )
+        for place in places_to_respell()
+    ]
+    return [*errors, *warnings]
 
 
 def check_settings(

@@ -10,15 +10,15 @@ import copyreg
 from contextlib import suppress
 from typing import Any, Self
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django import forms
-from django.conf import settings
 from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
 from django.core.signals import setting_changed
 from django.db import models
 from django.db.models.expressions import F, Func
 from django.db.models.query_utils import DeferredAttribute
 
+from django_certn.encryption_key import SETTING, encryption_keys, spelled_for_the_package
 from django_certn.secret import (
     CIPHERTEXT_START,
     MAX_LENGTH,
@@ -28,15 +28,9 @@ from django_certn.secret import (
     looks_encrypted,
 )
 
-key_problem = "is malformed" if getattr(settings, "FIELD_ENCRYPTION_KEY", None) else "is not set"
-try:
-    # The package reads the setting when it is imported, and does not say how a key is made.
+# The package reads the setting when it is imported; what is wrong with it is said before.
+with spelled_for_the_package():
     from encrypted_model_fields import fields as package
-except ImproperlyConfigured:
-    raise ImproperlyConfigured(
-        f"FIELD_ENCRYPTION_KEY {key_problem}: put a key into the settings, made by python -c "
-        '"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())".'
-    ) from None
 
 __all__ = [
     "EncryptedSecretField",
@@ -66,20 +60,29 @@ def decrypt(ciphertext: str) -> MaskedStr | None:
 
 def is_current(ciphertext: str) -> bool:
     """Return whether the first key of ``FIELD_ENCRYPTION_KEY`` alone opens the ciphertext."""
-    keys = settings.FIELD_ENCRYPTION_KEY
-    first = keys[0] if isinstance(keys, list | tuple) else keys
     try:
-        Fernet(first).decrypt(ciphertext.encode())
+        current_key.decrypt(ciphertext.encode())
     except (InvalidToken, UnicodeError):
         return False
     return True
 
 
+def use_keys() -> None:
+    """Let the package and this module use the keys that the setting holds now."""
+    global current_key
+    keys = [Fernet(key) for key in encryption_keys()]
+    package.CRYPTER, current_key = MultiFernet(keys), keys[0]
+
+
+current_key: Fernet
+use_keys()
+
+
 def follow_settings(*, setting: str, **kwargs: object) -> None:
     """Let ``override_settings(FIELD_ENCRYPTION_KEY=...)`` reach the package in a site's tests."""
-    if setting == "FIELD_ENCRYPTION_KEY":
+    if setting == SETTING:
         with suppress(ImproperlyConfigured):
-            package.CRYPTER = package.get_crypter()
+            use_keys()
 
 
 setting_changed.connect(follow_settings, dispatch_uid="django_certn.fields")

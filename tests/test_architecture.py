@@ -15,7 +15,7 @@ ROOT = Path(django_certn.__file__).parent
 # A module imports from its own layer and from those above it. A new module finds its place here.
 LAYERS = [
     ["exceptions"],
-    ["conf"],
+    ["conf", "encryption_key"],
     ["expiry", "secret"],
     ["fields"],
     ["keys"],

@@ -8,8 +8,6 @@ import functools
 import json
 import pickle
 import pprint
-import runpy
-import subprocess
 import sys
 from io import StringIO
 from types import SimpleNamespace
@@ -23,7 +21,6 @@ from django.core import serializers
 from django.core.cache import caches
 from django.core.exceptions import (
     FieldError,
-    ImproperlyConfigured,
     ObjectDoesNotExist,
     ValidationError,
 )
@@ -37,7 +34,6 @@ from django.test.utils import CaptureQueriesContext, register_lookup
 from django.utils.safestring import mark_safe
 from django.views.debug import ExceptionReporter, technical_500_response
 
-from django_certn import fields
 from django_certn.fields import (
     EncryptedSecretField,
     Secret,
@@ -963,17 +959,11 @@ def test_rotation(row, before, settings):
     assert again(row).client_secret == SECRET
 
 
-def test_two_keys_in_one_string_are_the_first_alone(row, before, settings):
-    settings.FIELD_ENCRYPTION_KEY = f"{NEW_KEY},{OLD_KEY}"
-    assert isinstance(again(row).client_secret, UndecryptableSecret)
-    again(row).save()
-
-    assert read_column(row) == before
-
-
-def test_a_malformed_override_leaves_the_key_as_it_was(row, settings):
-    settings.FIELD_ENCRYPTION_KEY = "malformed"
+@pytest.mark.parametrize("keys", ["malformed", f"{NEW_KEY},{OLD_KEY}", [NEW_KEY, ""], None])
+def test_a_malformed_override_leaves_the_keys_as_they_were(row, before, settings, keys):
+    settings.FIELD_ENCRYPTION_KEY = keys
     assert again(row).client_secret == SECRET
+    assert is_current(before)
 
 
 @pytest.mark.parametrize("keys", [[NEW_KEY, OLD_KEY], NEW_KEY, OLD_KEY])
@@ -1121,8 +1111,6 @@ def test_only_the_first_key_is_the_current_one(settings):
     assert is_current(encrypt(SECRET))
     settings.FIELD_ENCRYPTION_KEY = (OLD_KEY,)
     assert is_current(old)
-    # Base64 passes over what is not of its alphabet.
-    assert is_current(f"{old}\u20ac")
     assert not any(is_current(text) for text in ("", "gAAAAA", SECRET, "\u20ac", "\ud800"))
 
 
@@ -1142,71 +1130,6 @@ def test_the_secret_that_is_stored_in_clear(stored, secret):
 
     assert found == secret
     assert SECRET not in repr(found)
-
-
-# Without a key a site does not start
-
-START = """
-import os
-from django.conf import settings
-keys = {} if (key := os.environ["KEY"]) == "absent" else {"FIELD_ENCRYPTION_KEY": eval(key)}
-settings.configure(
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_certn"], **keys
-)
-from django.core.management import execute_from_command_line
-execute_from_command_line(["manage.py", "check"])
-"""
-
-
-def start(key):
-    return subprocess.run(
-        [sys.executable, "-c", START],
-        env={"KEY": key, "PYTHONPATH": ":".join(sys.path)},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-KEY_SENTENCE = (
-    "FIELD_ENCRYPTION_KEY {}: put a key into the settings, made by python -c "
-    '"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())".'
-)
-
-
-@pytest.mark.parametrize(
-    ("key", "problem"), [("absent", "is not set"), ("'fake-malformed-key'", "is malformed")]
-)
-def test_a_site_without_a_key_does_not_start(key, problem):
-    result = start(key)
-
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == (
-        "django.core.exceptions.ImproperlyConfigured: " + KEY_SENTENCE.format(problem)
-    )
-    assert "fake-malformed-key" not in result.stderr
-
-
-@pytest.mark.parametrize(
-    "key", [None, "", b"", [], (), "malformed", 5, [""], [None], [OLD_KEY, "x"]]
-)
-def test_whatever_is_wrong_with_the_key_is_one_sentence(key, settings, monkeypatch):
-    settings.FIELD_ENCRYPTION_KEY = key
-    monkeypatch.delitem(sys.modules, "encrypted_model_fields.fields")
-    monkeypatch.delattr("encrypted_model_fields.fields")
-
-    with pytest.raises(ImproperlyConfigured) as caught:
-        runpy.run_path(fields.__file__)
-
-    assert str(caught.value) == KEY_SENTENCE.format("is malformed" if key else "is not set")
-    assert caught.value.__suppress_context__
-
-
-def test_a_site_with_a_key_starts():
-    result = start(f"['{OLD_KEY}']")
-
-    assert (result.returncode, result.stderr) == (0, "")
 
 
 # Locks

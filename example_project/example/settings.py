@@ -10,27 +10,27 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("CERTN_DEMO_DIR") or BASE_DIR / ".demo").absolute()
 
 
-def secret(name: str, how_to_make_one: str) -> str:
+def secret(name: str, advice: str) -> str:
     value = os.environ.get(name, "")
     if not value:
         raise ImproperlyConfigured(
-            f"Set the environment variable {name}. Make one by: {how_to_make_one} "
-            "(`manage.py demo` makes its own.)"
+            f"Set the environment variable {name}. {advice} (`manage.py demo` makes its own.)"
         )
     return value
 
 
 SECRET_KEY = secret(
     "SECRET_KEY",
-    """python -c "import secrets; print(secrets.token_urlsafe(50))".""",
+    """Make one by: python -c "import secrets; print(secrets.token_urlsafe(50))".""",
 )
 
 # It opens the stored secrets: keep it apart from the database, and back it up apart from the
-# database. Several keys are separated by commas: the first encrypts, each of them decrypts. As one
-# string with commas in it, the encryption package would take the first key and ignore the others.
+# database. Several keys are separated by commas: the first encrypts, each of them decrypts.
 FIELD_ENCRYPTION_KEY = secret(
     "FIELD_ENCRYPTION_KEY",
-    'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())".',
+    "Put back the key that encrypted what is stored; only a site that has stored nothing makes a "
+    'new one, by python -c "from cryptography.fernet import Fernet; '
+    'print(Fernet.generate_key().decode())".',
 ).split(",")
 
 # Debug pages show what is in memory. Only the demo, on loopback, switches them on.
