@@ -20,8 +20,8 @@ from django_certn.exceptions import (
     TokenError,
 )
 from django_certn.explanations import explain
-from django_certn.fields import stored_text
 from django_certn.models import VERIFIED_FIELDS, CertnCredential
+from django_certn.querysets import holding
 from django_certn.signals import credential_verified
 from django_certn.tokens.service import service
 
@@ -242,11 +242,8 @@ def record(row: CertnCredential, verification: Verification) -> dict[str, Any]:
             break
         # Compare and set in one statement: no lock, no transaction, and nobody's save is undone.
         # It compares the ciphertext, which a new encryption of the same secret changes as well.
-        unchanged = rows.annotate(_stored=stored_text("client_secret")).filter(
-            pk=now.pk,
-            environment=now.environment,
-            client_id=now.client_id,
-            _stored=now.client_secret.stored,
+        unchanged = holding(rows, now.client_secret.stored).filter(
+            pk=now.pk, environment=now.environment, client_id=now.client_id
         )
         if unchanged.update(**fields):
             return fields

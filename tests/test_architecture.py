@@ -18,7 +18,7 @@ LAYERS = [
     ["conf", "encryption_key"],
     ["expiry", "secret"],
     ["fields"],
-    ["keys"],
+    ["keys", "querysets"],
     ["models", "signals"],
     ["transport", "answers", "oauth"],
     ["tokens"],

@@ -192,7 +192,9 @@ class TestPlainText:
     def test_is_encrypted_on_request(self, make_credential, around):
         credential = make_credential()
         write_column(credential, around.format(SECRET))
-        outcome = reencrypt("--encrypt-plaintext")
+        with CaptureQueriesContext(connection) as log:
+            outcome = reencrypt("--encrypt-plaintext")
+        assert SECRET not in str(log.captured_queries)
         assert outcome.returncode == 0
         assert outcome.counts == NOTHING | {"plain text encrypted": 1}
         assert is_current(column(credential))

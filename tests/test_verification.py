@@ -6,6 +6,7 @@ import pytest
 import responses
 from django.db import connection
 from django.db.models.signals import post_save
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
@@ -470,3 +471,14 @@ class TestVerification:
     def test_of_a_row_without_one(self, credential, status):
         CertnCredential.objects.update(verified_status=status, verified_at=timezone.now())
         assert Verification.of(read(credential)) is None
+
+
+def test_what_is_stored_as_plain_text_does_not_get_into_the_sql_log(credential):
+    plain = "fake-plain-text-of-the-row"
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE django_certn_certncredential SET client_secret = %s", [plain])
+    with CaptureQueriesContext(connection) as log:
+        assert verify(credential).status == "undecryptable"
+
+    assert plain not in str(log.captured_queries)
+    assert CertnCredential.objects.get().verified_status == "undecryptable"

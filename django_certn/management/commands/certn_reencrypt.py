@@ -15,6 +15,7 @@ from django_certn.fields import Secret, UndecryptableSecret, is_current, stored_
 from django_certn.management import base
 from django_certn.management.base import WRONG_CALL
 from django_certn.models import CertnCredential
+from django_certn.querysets import replace_plain_text
 
 UNREADABLE, NO_DATABASE = 1, 3
 
@@ -146,6 +147,9 @@ def reencrypt(rows: QuerySet[Any], row: Row, *, dry_run: bool, plain_too: bool) 
         return Outcome.CURRENT
     if dry_run:
         return outcome
+    if outcome is Outcome.ENCRYPTED:
+        stored = replace_plain_text(rows, row.pk, row.stored, secret)
+        return outcome if stored else Outcome.CHANGED
     # Compare and set in one statement: no lock, no transaction, and nobody's save is undone.
     # update() leaves the times and the outcome of the last verification alone: it is the same key.
     unchanged = rows.filter(pk=row.pk, stored=row.stored)
