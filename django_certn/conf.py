@@ -88,9 +88,37 @@ def is_loopback(host: str | None) -> bool:
     if host is None:
         return False
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost"
+    # Pythons differ in what they say of ::ffff:127.0.0.1.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+# What urlsplit() takes for a host is not always where a library connects: "[::1]evil.example" is
+# ::1 to it, and urllib3 decodes "%2e". So only what all of them read alike is a host.
+LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+NETLOC = re.compile(rf"(?:\[([0-9A-Fa-f:.]+)\]|({LABEL}(?:\.{LABEL})*))(?::0*[1-9][0-9]{{0,4}})?")
+PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:/-]*")
+NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+MAX_HOST = 253  # characters: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4
+
+
+def is_plain_host(netloc: str) -> bool:
+    """Return whether this is host and perhaps port, and every reader finds the same in it."""
+    match = NETLOC.fullmatch(netloc)
+    if match is None:
+        return False
+    bracketed, name = match.groups()
+    try:
+        if bracketed:
+            ipaddress.IPv6Address(bracketed)
+        # "127.1" and "2130706433" are addresses to getaddrinfo().
+        elif NUMBER.fullmatch(name.rpartition(".")[2]):
+            ipaddress.IPv4Address(name)
+    except ValueError:
+        return False
+    return bool(bracketed) or len(name) <= MAX_HOST
 
 
 class Settings:
@@ -164,7 +192,11 @@ def parse_environment(slug: object, entry: object) -> Environment:
             f'{where}: the scheme must be "oauth" (a Client ID and a Client Secret) or "api_key" '
             "(an API key of CertnCentric)."
         )
-    base_url = entry["base_url"].strip()
+    base_url = parse_base_url(where, entry["base_url"].strip())
+    return Environment(slug, label, base_url, Scheme(scheme))
+
+
+def parse_base_url(where: str, base_url: str) -> str:
     # urlsplit() passes over spaces, line ends and an empty query; who reads the URL later may not.
     if not re.fullmatch(r"[!-~]+", base_url) or any(c in base_url for c in "@?#\\"):
         raise CertnConfigurationError(
@@ -182,7 +214,18 @@ def parse_environment(slug: object, entry: object) -> Environment:
         )
     if url.scheme not in ("http", "https") or not url.hostname:
         raise CertnConfigurationError(f"{where}: the base_url must begin with https:// and a host.")
-    return Environment(slug, label, base_url.rstrip("/"), Scheme(scheme))
+    if not is_plain_host(url.netloc):
+        raise CertnConfigurationError(
+            f"{where}: the host in the base_url must be a name of letters, digits and hyphens "
+            "between single dots, none at its end (other letters as xn--), or a whole IP address, "
+            "an IPv6 address in brackets; and a port, where there is one, a number above 0."
+        )
+    if not PATH.fullmatch(url.path) or {".", ".."} & set(url.path.split("/")):
+        raise CertnConfigurationError(
+            f"{where}: the path in the base_url must be plain: no %, quotes or brackets, and "
+            "neither /./ nor /../."
+        )
+    return base_url.rstrip("/")
 
 
 def scheme_of(slug: str) -> Scheme | None:
@@ -197,7 +240,7 @@ def environment_choices() -> list[tuple[str, str | Promise]]:
     """Return the choices of `CertnCredential.environment`.
 
     What is wrong in the settings is left out here: it must not keep the admin from opening, and
-    whoever uses such an environment is told by `Settings.environment`.
+    whoever uses such an environment hears of it from `Settings.environment`.
     """
     try:
         entries = conf.CERTN_ENVIRONMENTS

@@ -283,6 +283,85 @@ def test_what_is_not_a_url_is_refused(settings, url):
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1]evil.example",
+        "http://[::1].evil.example",
+        "https://[::1]evil.example:443",
+        "https://[::1%25lo]",
+        "https://[fe80::1%25eth0]",
+        "https://[v1.fake]",
+        "https://[127.0.0.1]",
+        "https://[]",
+        "https://api.certn.co%2eevil.example",
+        "https://api.certn.co%2Eevil.example",
+        "https://api.certn.co%00.evil.example",
+        "https://api.certn.co%40evil.example",
+        "https://api%2ecertn.co",
+        "https://api.certn.co.",
+        "https://localhost.",
+        "https://api..certn.co",
+        "https://.certn.co",
+        "https://.",
+        "https://-api.certn.co",
+        "https://api-.certn.co",
+        "https://" + "a" * 64 + ".example",
+        "https://" + "a." * 127 + "example",
+        "https://api,certn.co",
+        "https://api;certn.co",
+        "https://api.certn.co'",
+        "https://*.certn.co",
+        "https://127.1",
+        "https://2130706433",
+        "https://0x7f.0.0.1",
+        "https://0x7f000001",
+        "https://0177.0.0.1",
+        "https://256.0.0.1",
+        "https://127.0.0.1.2",
+        "https://api.certn.co:",
+        "https://api.certn.co:0",
+        "https://[::1]:",
+    ],
+)
+def test_a_host_that_another_reader_finds_elsewhere(settings, url):
+    with pytest.raises(CertnConfigurationError, match=r"must|not a URL") as caught:
+        base_url(settings, url)
+    assert "evil" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://my_service.internal:8443",
+        "https://xn--bcher-kva.example",
+        "https://a",
+        "https://3.example.com",
+        "https://" + "a" * 63 + ".example",
+        "https://192.0.2.1:65535",
+        "https://[2001:db8::1]:8443",
+        "https://[::ffff:192.0.2.1]",
+    ],
+)
+def test_hosts_of_each_kind(settings, url):
+    assert base_url(settings, url).base_url == url
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/a/../b", "/..", "/./a", "/.", "/%2e%2e/a", "/a%2fb", "/a%20b", "/%", '/"', "/[a]", "/a|b"],
+)
+def test_a_path_that_another_reader_finds_elsewhere(settings, path):
+    with pytest.raises(CertnConfigurationError, match="the path in the base_url"):
+        base_url(settings, "https://certn.example.com" + path)
+
+
+def test_an_ipv4_address_in_ipv6_is_on_this_computer_on_each_python(settings):
+    assert base_url(settings, "http://[::ffff:127.0.0.1]:8765").is_loopback
+    with pytest.raises(CertnConfigurationError, match="Plain http"):
+        base_url(settings, "http://[::ffff:192.0.2.1]")
+
+
 # The choices of the model
 
 

@@ -2,9 +2,12 @@
 
 import json
 import re
+from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+import requests
+import urllib3
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from django_certn.answers import (
@@ -16,8 +19,8 @@ from django_certn.answers import (
     Judge,
     TokenResponse,
 )
-from django_certn.conf import Environment
-from django_certn.exceptions import TokenError
+from django_certn.conf import Environment, parse_environment
+from django_certn.exceptions import CertnConfigurationError, TokenError
 from django_certn.fields import Secret
 from django_certn.models import Key
 from django_certn.oauth import exchange
@@ -136,3 +139,32 @@ def test_an_answer_over_the_wire(served, status, headers, body):
 def test_bytes_that_need_not_be_http(served, content):
     served.raw(lambda connection: connection.sendall(content))
     check(exchanged(served))
+
+
+# No library that connects reads another host, port or path in an address than we do.
+
+PARTS = r"""
+api certn evil localhost 127 0 1 0x7f xn--a _ - v1 443 65536 . .. ::1 :: [ ] %2e % %25 @ : / \ ; é
+。 ． # ? & ' " | ^ a-label-of-64-characters-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+"""  # noqa: RUF001 - full stops of other scripts, which some take for ours
+hosts = st.lists(st.sampled_from([*PARTS.split(), " ", "\t", "\0"]), min_size=1, max_size=7).map(
+    "".join
+)
+
+
+@quick
+@given(st.sampled_from(["https://", "http://", "https:", "HTTPS://"]), hosts, st.text(max_size=3))
+@example("http://", "[::1]", "evil.example")
+@example("https://", "api.certn.co%2eevil.example", "")
+@example("https://", "127.0.0.1:0", "")
+@example("https://", "a/../b", "")
+def test_an_address_is_read_alike_by_whoever_connects(scheme, host, end):
+    try:
+        environment = parse_environment("any", {"base_url": scheme + host + end})
+    except CertnConfigurationError:
+        return
+    mine = urlsplit(environment.token_url)
+    prepared = requests.Request("POST", environment.token_url).prepare()
+    connects = urllib3.util.parse_url(prepared.url)
+    assert connects.host.strip("[]") == mine.hostname
+    assert (connects.scheme, connects.port, connects.path) == (mine.scheme, mine.port, mine.path)
