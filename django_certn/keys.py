@@ -1,6 +1,7 @@
-"""What a key of either kind is made of."""
+"""What a key of either kind is made of, and how a credential may be called."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
@@ -9,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django_certn.conf import Environment, Scheme
 from django_certn.fields import Secret
 
-__all__ = ["Key", "looks_like_api_key", "validate_client_id"]
+__all__ = ["UNSEEN", "Key", "looks_like_api_key", "validate_client_id", "validate_name"]
 
 # Shapes that were seen: eight characters, a dot and 32 more, and the sample in Certn's own pages.
 # They are nowhere promised, so they explain what is refused anyhow, and refuse nothing:
@@ -32,6 +33,24 @@ class Key:
     environment: Environment
     client_id: str
     client_secret: Secret
+
+
+# Control, format, surrogate, line, paragraph: not seen, and it does something to a terminal, a log
+# or the direction of a text. Of two names that look alike, one would stand for the other.
+UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def validate_name(name: str) -> None:
+    """Hold the name of a credential to characters that can be seen.
+
+    Raises:
+        ValidationError: it holds another one.
+    """
+    if any(unicodedata.category(character) in UNSEEN for character in name):
+        raise ValidationError(
+            _("This holds a character that cannot be seen, or a line end: type the name anew."),
+            code="unseen",
+        )
 
 
 def validate_client_id(client_id: str, scheme: Scheme | None) -> None:

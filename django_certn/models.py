@@ -17,7 +17,7 @@ from django_certn.exceptions import (
 )
 from django_certn.expiry import end_of_key
 from django_certn.fields import EncryptedSecretField, UndecryptableSecret
-from django_certn.keys import Key, validate_client_id
+from django_certn.keys import Key, validate_client_id, validate_name
 from django_certn.secret import VSCHAR, clean_pasted
 
 __all__ = ["CertnCredential", "Key"]
@@ -81,6 +81,7 @@ class CertnCredential(models.Model):
         max_length=100,
         unique=True,
         default="default",
+        validators=[validate_name],
         help_text=_("How the code asks for this credential."),
     )
     environment = models.CharField(

@@ -136,6 +136,32 @@ def test_a_natural_key():
     assert CertnCredential.objects.get_by_natural_key("acme") == row
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a\nb", "a\tb", "a\x1b[2Jb", "a\0b", "a\x85b", "a\u200bb", "a\u202eb", "a\xadb"),
+        *("a\u2028b", "a\ufeffb", "a\ud800b", "a\U000e0041b"),
+    ],
+)
+def test_a_name_that_cannot_be_seen_whole(row, name):
+    row.name = name
+    with pytest.raises(ValidationError) as caught:
+        row.full_clean()
+    assert list(caught.value.error_dict) == ["name"]
+    assert {error.code for error in caught.value.error_dict["name"]} <= {
+        "unseen",
+        "null_characters_not_allowed",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["default", "Zoë & co", "鍵", "a/b.c:d", "tenant 7", "with 'quotes'"]
+)
+def test_a_name_that_can_be_seen(row, name):
+    row.name = name
+    row.full_clean()
+
+
 def test_rows_are_ordered_by_name():
     for name in ("b", "a", "c"):
         new(name=name).save()

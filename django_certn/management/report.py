@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 
 from django_certn.conf import conf, environment_choices
 from django_certn.exceptions import Status
+from django_certn.keys import UNSEEN
 from django_certn.management.base import NO_VERDICT, VERDICT, Problem, printable
 from django_certn.verification import Verification
 
@@ -153,10 +154,7 @@ def visible(sentence: str) -> str:
 
     The slug of an environment may come from a row that nobody validated.
     """
-    return "".join(
-        ascii(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c
-        for c in sentence
-    )
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in UNSEEN else c for c in sentence)
 
 
 def judge(results: Iterable[Result], problem: Problem | None) -> int:

@@ -4,6 +4,7 @@ import django.core.validators
 from django.db import migrations, models
 
 import django_certn.fields
+import django_certn.keys
 
 
 class Migration(migrations.Migration):
@@ -12,6 +13,18 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name="certncredential",
+            name="name",
+            field=models.CharField(
+                default="default",
+                help_text="How the code asks for this credential.",
+                max_length=100,
+                unique=True,
+                validators=[django_certn.keys.validate_name],
+                verbose_name="name",
+            ),
+        ),
         migrations.AddField(
             model_name="certncredential",
             name="expires_on",
