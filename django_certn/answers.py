@@ -101,6 +101,8 @@ class Judge:
     It does not know the key, so nothing that it says can hold it.
     """
 
+    subject = "No token for %r from"
+
     def __init__(self, name: str, environment: Environment) -> None:
         self.name = name
         self.environment = environment
@@ -155,7 +157,7 @@ class Judge:
     def error(self, kind: type[TokenError], reason: str, code: str = "") -> TokenError:
         answer = f" (HTTP {self.status})" if self.status else ""
         return kind(
-            f"No token for {self.name!r} from {self.environment.base_url}: {reason}{answer}.",
+            f"{self.subject % self.name} {self.environment.base_url}: {reason}{answer}.",
             http_status=self.status,
             error_code=code,
             retry_after=parse_retry_after(self.headers.get("Retry-After", "")),

@@ -21,6 +21,7 @@ class CertnConfig(AppConfig):
         register(checks.check_encryption_key, checks.TAG, Tags.security)
         register(checks.check_settings, checks.TAG, Tags.security)
         register(checks.check_stored_secrets, checks.TAG, Tags.database)
+        register(checks.check_ends, checks.TAG, Tags.database)
         register(checks.check_cache_is_shared, checks.TAG, Tags.caches, deploy=True)
         register(checks.check_cache_in_requests, checks.TAG, Tags.caches)
         service.connect()

@@ -19,6 +19,7 @@ from django.db import connections, router
 from django_certn.conf import conf, parse_environment
 from django_certn.encryption_key import mistakes, places_to_respell
 from django_certn.exceptions import CertnConfigurationError
+from django_certn.expiry import ends_soon
 from django_certn.fields import UndecryptableSecret
 from django_certn.models import CertnCredential
 
@@ -27,6 +28,7 @@ __all__ = [
     "check_cache_in_requests",
     "check_cache_is_shared",
     "check_encryption_key",
+    "check_ends",
     "check_settings",
     "check_stored_secrets",
 ]
@@ -127,6 +129,49 @@ def judge_rows(alias: str) -> Iterator[CheckMessage]:
             "better refresh the keys on Certn's Partner tab.",
             id="django_certn.W002",
         )
+
+
+def check_ends(
+    app_configs: Sequence[AppConfig] | None = None,
+    databases: Sequence[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """Find API keys that end within 30 days; only in the databases that the caller names."""
+    return [message for alias in databases or () for message in judge_ends(alias)]
+
+
+def judge_ends(alias: str) -> Iterator[CheckMessage]:
+    connection, table = connections[alias], CertnCredential._meta.db_table  # noqa: SLF001
+    rows = CertnCredential._base_manager.using(alias).filter(is_active=True).order_by("name")
+    try:
+        # Before the migrations of this version, which run this check themselves, there is no such
+        # column. Asking for it first keeps a transaction that is open usable.
+        if not has_column(connection, table, "expires_on"):
+            return
+        ends = {
+            name: day
+            for name, day in rows.values_list("name", "expires_on")
+            if day is not None and ends_soon(day)
+        }
+    except DatabaseFailure:
+        return  # whoever needs the database hears of it from the database
+    if ends:
+        named, first = listed(list(ends)), min(ends.values())
+        yield Warning(
+            f"The API keys of these Certn credentials in the database {alias!r} end within 30 "
+            f"days or have ended: {named}; the first on {first} (UTC).",
+            hint="Make a new API key in Certn's Client Portal, enter it in the admin, and revoke "
+            "the old one then: several may be active at once.",
+            id="django_certn.W006",
+        )
+
+
+def has_column(connection: Any, table: str, column: str) -> bool:
+    if table not in connection.introspection.table_names():
+        return False
+    with connection.cursor() as cursor:
+        there = connection.introspection.get_table_description(cursor, table)
+    return column in {description.name for description in there}
 
 
 def read_rows(alias: str) -> Iterator[tuple[str, Any]]:

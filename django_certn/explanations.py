@@ -11,7 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_certn.answers import FAILURES
-from django_certn.conf import conf, environment_choices
+from django_certn.conf import Scheme, conf, environment_choices, scheme_of
 from django_certn.exceptions import CertnConfigurationError, Status
 
 __all__ = ["explain"]
@@ -100,6 +100,56 @@ SENTENCES: dict[str, tuple[str | Promise, str | Promise]] = {
     ),
 }
 
+FORBIDDEN = "forbidden"
+
+# Where it is another story for an API key. Where one is made is reported by third parties; Certn's
+# own page says "under Integrations":
+# https://centric-api-docs.certn.co/reference/authentication.md
+OF_API_KEYS: dict[str, tuple[str | Promise, str | Promise]] = {
+    Status.OK: (_("The key works: %(environment)s takes it."), ""),
+    Status.REJECTED: (
+        SENTENCES[Status.REJECTED][0],
+        _(
+            "Copy the API key again, all of it, and enter it once more. If it is refused again, it "
+            "has ended or was revoked, or was made for another region or environment than "
+            "%(environment)s: make a new one there, in Certn's Client Portal under Settings > "
+            "Integrations > API Keys, and enter that."
+        ),
+    ),
+    Status.RETIRED: (
+        SENTENCES[Status.RETIRED][0],
+        _(
+            "The key is not at fault, and no other key will help. Ask Certn which API follows this "
+            "one."
+        ),
+    ),
+    FORBIDDEN: (
+        _("%(environment)s does not permit this request%(answer)s."),
+        _(
+            "Perhaps the API key lacks permissions: look at them in Certn's Client Portal under "
+            "Settings > Integrations > API Keys. A gateway or a firewall answers like this as well."
+        ),
+    ),
+    Status.BAD_RESPONSE: (
+        _("What came from %(address)s is not an answer of Certn%(answer)s."),
+        SENTENCES[Status.BAD_RESPONSE][1],
+    ),
+    Status.UNDECRYPTABLE: (
+        SENTENCES[Status.UNDECRYPTABLE][0],
+        _(
+            "Put the earlier encryption key back into FIELD_ENCRYPTION_KEY, or make a new API key "
+            "in Certn's Client Portal and enter it."
+        ),
+    ),
+    "client_secret": (
+        _("The credential has no API key; nothing was sent."),
+        _(
+            "Enter the API key; if nobody has it, make a new one in Certn's Client Portal under "
+            "Settings > Integrations > API Keys."
+        ),
+    ),
+}
+
 
 def explain(
     status: str, *, environment: str, http_status: int | None, error_code: str
@@ -123,6 +173,10 @@ def explain(
         "address": address_of(environment) or label,
     }
     detail, hint = SENTENCES.get(case, ("", ""))
+    if scheme_of(environment) == Scheme.API_KEY:
+        if case == Status.BAD_RESPONSE and http_status == HTTPStatus.FORBIDDEN:
+            case = FORBIDDEN
+        detail, hint = OF_API_KEYS.get(case, (detail, hint))
     return str(detail) % words, str(hint) % words
 
 

@@ -1,21 +1,47 @@
-"""Whether Certn's API takes a token: one harmless authenticated GET."""
+"""Whether Certn's API takes a token or an API key: one harmless authenticated GET."""
 
+import logging
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import requests
 from requests.auth import AuthBase
 
-from django_certn.answers import MAX_BODY, Answer, parse_object
+from django_certn.answers import FAILURES, MAX_BODY, Answer, Judge, parse_object
 from django_certn.conf import Environment
-from django_certn.exceptions import Status
+from django_certn.exceptions import (
+    CertnUnavailableError,
+    InvalidTokenResponseError,
+    Status,
+    TokenError,
+    place_of,
+)
+from django_certn.keys import Key
 from django_certn.transport import fetch
 
-__all__ = ["Probe", "probe"]
+__all__ = ["Probe", "check_api_key", "probe"]
+
+logger = logging.getLogger("django_certn")
 
 # The cheapest GET that is documented. It lists people, so nothing but their number is kept:
 # https://docs.certn.co/api/guides/understand-your-general-resources
 USERS_PATH = "/api/v1/users/"
+
+# A case that does not exist, so no person is in the answer: whose key is good hears 404, and who
+# has none 401. https://centric-api-docs.certn.co/reference/error-handling.md
+CASE_PATH = "/api/public/cases/00000000-0000-0000-0000-000000000000/"
+
+# What CertnCentric may say in errors[0].code, as Django REST framework names it. No other code is
+# shown: an answer may echo the key there.
+CODES = {
+    "authentication_failed",
+    "not_authenticated",
+    "not_found",
+    "permission_denied",
+    "throttled",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +67,9 @@ def probe(environment: Environment, token: str, *, timeout: float) -> Probe:
         token: the token's value.
         timeout: seconds, for all of it.
     """
-    request = requests.Request("GET", environment.base_url + USERS_PATH, auth=BearerAuth(token))
+    request = requests.Request(
+        "GET", environment.base_url + USERS_PATH, auth=HeaderAuth(f"Bearer {token}")
+    )
     answer = fetch(requests.Session(), request, timeout=timeout)
     payload = parse_object(answer.body or b"")
     count = (payload or {}).get("count")
@@ -52,14 +80,100 @@ def probe(environment: Environment, token: str, *, timeout: float) -> Probe:
     )
 
 
-class BearerAuth(AuthBase):
+def check_api_key(key: Key, *, timeout: float) -> int:
+    """GET a case that does not exist, and return the status of an answer that takes the key.
+
+    The key goes to no other host, and no redirect is followed.
+
+    Args:
+        key: an API key.
+        timeout: seconds, for all of it.
+
+    Returns:
+        404, or 200.
+
+    Raises:
+        TokenError: one of its subclasses; neither it nor its frames and causes hold the key.
+    """
+    started = time.monotonic()
+    name, environment = key.name, key.environment.slug
+    outcome: int | TokenError
+    try:
+        outcome = judge_api_key(key, timeout)
+    except Exception as error:  # noqa: BLE001
+        # A bug: its place alone is shown, since its frames hold the key.
+        kind = type(error).__name__
+        outcome = InvalidTokenResponseError(
+            f"The API key of {name!r} was not checked: {kind} in {place_of(error)}.",
+            error_code=kind,
+        )
+    del key  # a tracker reads the variables of each frame that an error passes
+    failed = isinstance(outcome, TokenError)
+    logger.log(
+        logging.WARNING if failed else logging.INFO,
+        "Check of the API key %r (%s): %s in %d ms",
+        name,
+        environment,
+        outcome.status if isinstance(outcome, TokenError) else Status.OK,
+        (time.monotonic() - started) * 1000,
+    )
+    if isinstance(outcome, TokenError):
+        raise outcome
+    return outcome
+
+
+def judge_api_key(key: Key, timeout: float) -> int | TokenError:
+    request = requests.Request(
+        "GET",
+        key.environment.base_url + CASE_PATH,
+        auth=HeaderAuth(f"Api-Key {key.client_secret.reveal()}"),
+    )
+    answer = fetch(requests.Session(), request, timeout=timeout)
+    judge = KeyJudge(key.name, key.environment)
+    judge.see(answer.status, answer.headers)
+    if answer.body is None:
+        return judge.unreachable(answer.failure)
+    return judge.weigh(answer.body)
+
+
+class KeyJudge(Judge):
+    """Tells what an answer says of an API key."""
+
+    subject = "The API key of %r is not confirmed by"
+
+    def weigh(self, body: bytes) -> int | TokenError:
+        payload = parse_object(body)
+        if self.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+            if payload is not None and len(body) <= MAX_BODY:
+                return self.status
+            return self.error(InvalidTokenResponseError, "an answer that is not Certn's")
+        code = code_of(payload)
+        if self.status == HTTPStatus.FORBIDDEN:
+            return self.error(InvalidTokenResponseError, "it is not permitted", code)
+        return self.refusal(code)
+
+    def unreachable(self, failure: str) -> TokenError:
+        if self.status == HTTPStatus.NOT_FOUND:
+            return self.error(CertnUnavailableError, FAILURES.get(failure, failure), failure)
+        return super().unreachable(failure)
+
+
+def code_of(payload: dict[str, Any] | None) -> str:
+    """Return the code of CertnCentric's first error, ``""`` of one that is not known."""
+    errors = (payload or {}).get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else None
+    code = first.get("code") if isinstance(first, dict) else None
+    return code if isinstance(code, str) and code in CODES else ""
+
+
+class HeaderAuth(AuthBase):
     """Not a header of the request: requests would put an entry of netrc in its place."""
 
-    def __init__(self, token: str) -> None:
-        self.token = token
+    def __init__(self, authorization: str) -> None:
+        self.authorization = authorization
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self.token}"
+        request.headers["Authorization"] = self.authorization
         return request
 
 

@@ -34,9 +34,10 @@ def empty_caches():
             caches[alias].clear()
 
 
-def add_environment(settings, slug, label, base_url):
+def add_environment(settings, slug, label, base_url, scheme="oauth"):
     own = getattr(settings, "CERTN_ENVIRONMENTS", {})
-    settings.CERTN_ENVIRONMENTS = {**own, slug: {"label": label, "base_url": base_url}}
+    entry = {"label": label, "base_url": base_url, "scheme": scheme}
+    settings.CERTN_ENVIRONMENTS = {**own, slug: entry}
 
 
 @pytest.fixture
@@ -53,6 +54,13 @@ def make_credential(db):
         return CertnCredential.objects.create(name=name, **fields)
 
     return make
+
+
+CASE = "/api/public/cases/00000000-0000-0000-0000-000000000000/"
+NO_CASE = {
+    "type": "client_error",
+    "errors": [{"code": "not_found", "detail": "Not found.", "attr": None}],
+}
 
 
 # The counterparts of an exchange: the sandbox, which behaves as Certn does, and an endpoint that
@@ -84,6 +92,14 @@ def endpoint(settings):
     with TokenEndpoint() as endpoint:
         add_environment(settings, "scripted", "Scripted", endpoint.url)
         yield endpoint
+
+
+@pytest.fixture
+def centric(endpoint, settings):
+    """The endpoint once more, as the environment `centric`, which takes API keys."""
+    add_environment(settings, "centric", "Centric", endpoint.url, "api_key")
+    endpoint.answer(404, NO_CASE, path=CASE)
+    return endpoint
 
 
 @pytest.fixture(scope="session")

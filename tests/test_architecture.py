@@ -20,10 +20,10 @@ LAYERS = [
     ["fields"],
     ["keys", "querysets"],
     ["models", "signals"],
-    ["transport", "answers", "oauth"],
+    ["transport", "answers", "oauth", "probe"],
     ["tokens"],
-    ["explanations", "verification"],
-    ["probe", "client", "forms", "admin", "checks", "management", "testing"],
+    ["explanations", "outcomes", "verification"],
+    ["client", "forms", "admin", "checks", "management", "testing"],
 ]
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 
@@ -36,7 +36,7 @@ PUBLIC = {
     "models": {"CertnCredential"},
     "signals": {"credential_verified"},
     "tokens": {"AccessToken", "get_token", "invalidate_token"},
-    "verification": {"Verification", "verify"},
+    "verification": {"Verification", "averify", "verify"},
 }
 
 

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command, load_command_class
@@ -9,6 +10,7 @@ from django.utils import translation
 
 from django_certn import verification
 from django_certn.exceptions import Status
+from django_certn.expiry import today
 from django_certn.management import base
 from django_certn.management.commands import certn_check
 from django_certn.management.report import Result
@@ -16,6 +18,7 @@ from django_certn.models import CertnCredential
 from django_certn.probe import Probe
 from django_certn.tokens import get_token
 from django_certn.verification import Verification
+from tests.conftest import CASE, NO_CASE
 
 pytestmark = pytest.mark.django_db
 
@@ -597,3 +600,61 @@ def test_no_secret_can_be_given(capsys):
     own = {action.dest for action in parser._actions}
     assert {"names", "environment", "probe", "format", "database", "timeout"} <= own
     assert not any("secret" in option or "key" in option for option in own)
+
+
+API_KEY = "fakeKey1.0123456789abcdef0123456789abcdef"
+
+
+class TestAPIKey:
+    @pytest.fixture(autouse=True)
+    def api_key(self, make_credential, centric):
+        return make_credential("acme", environment="centric", client_id="", client_secret=API_KEY)
+
+    def end(self, left):
+        day = today() + timedelta(days=left)
+        CertnCredential.objects.filter(name="acme").update(expires_on=day)
+        return day
+
+    def test_both_kinds_are_checked(self, make):
+        make("beta")
+        outcome = check_json()
+        assert (outcome.returncode, outcome.statuses) == (0, {"acme": "ok", "beta": "ok"})
+
+    def test_json_names_the_end(self, make, api_key):
+        make("beta")
+        acme, beta = check_json().json["results"]
+        assert (acme["expires_on"], beta["expires_on"]) == (str(api_key.expires_on), None)
+        assert acme["expires_in"] is None
+
+    def test_a_probe_adds_nothing(self, centric):
+        outcome = check_json(probe=True)
+        assert outcome.json["results"][0]["probe"] is None
+        assert (outcome.returncode, centric.hits) == (0, 1)
+
+    @pytest.mark.parametrize(
+        ("left", "line"),
+        [
+            (-1, "The API key has ended on {} (UTC)."),
+            (0, "The API key ends on {} (UTC), in 0 days."),
+            (1, "The API key ends on {} (UTC), in 1 day."),
+            (30, "The API key ends on {} (UTC), in 30 days."),
+        ],
+    )
+    def test_text_names_an_end_that_is_near(self, left, line):
+        day = self.end(left)
+        assert f"\n    {line.format(day)}\n" in check().stdout
+
+    def test_and_one_that_is_far_when_asked_for_more(self):
+        day = self.end(31)
+        assert str(day) not in check().stdout
+        assert f"    The API key ends on {day} (UTC), in 31 days.\n" in check(verbosity=2).stdout
+
+    def test_more_names_the_request(self, centric):
+        assert f"    GET {centric.url}{CASE}: 0." in check(verbosity=2).stdout
+
+    def test_a_refusal(self, centric):
+        centric.answer(401, NO_CASE, path=CASE)
+        outcome = check()
+        assert outcome.returncode == 1
+        assert "acme (centric): rejected. Centric refuses this key (HTTP 401" in outcome.stdout
+        assert API_KEY not in outcome.stdout

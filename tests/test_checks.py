@@ -1,6 +1,7 @@
 """What a check finds, what it says, and that every id is registered, tagged and documented."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from django.db import OperationalError, connection, connections, transaction
 
 from django_certn import checks
 from django_certn.encryption_key import encryption_keys
+from django_certn.expiry import today
 from django_certn.fields import encrypt
 from django_certn.models import CertnCredential
 from tests.test_docs import code, section, table
@@ -55,6 +57,7 @@ class TestIds:
             (checks.check_encryption_key, Tags.security, False),
             (checks.check_settings, Tags.security, False),
             (checks.check_stored_secrets, Tags.database, False),
+            (checks.check_ends, Tags.database, False),
             (checks.check_cache_is_shared, Tags.caches, True),
             (checks.check_cache_in_requests, Tags.caches, False),
         ],
@@ -269,6 +272,50 @@ class TestCacheIsShared:
     def test_only_before_a_deployment(self, settings):
         settings.CACHES = {"default": LOCMEM}
         assert run_checks(tags=[checks.TAG], databases=()) == []
+
+
+@pytest.mark.django_db
+class TestEnds:
+    def make(self, make_credential, name, left, **fields):
+        day = today() + timedelta(days=left)
+        make_credential(name, environment="centric-ca", client_id="", expires_on=day, **fields)
+        return day
+
+    def test_keys_that_end_soon_or_have_ended(self, make_credential):
+        ended = self.make(make_credential, "acme", -3)
+        self.make(make_credential, "beta", 30)
+        self.make(make_credential, "far", 31)
+        self.make(make_credential, "off", 1, is_active=False)
+        make_credential("pair", environment="demo")
+        (message,) = found(databases=["default"]).values()
+        assert message.id == "django_certn.W006"
+        assert f"'acme', 'beta'; the first on {ended} (UTC)." in message.msg
+        assert "Client Portal" in message.hint
+
+    def test_only_in_the_databases_that_are_named(self, make_credential, django_assert_num_queries):
+        self.make(make_credential, "acme", 1)
+        with django_assert_num_queries(0):
+            assert checks.check_ends(databases=None) == []
+
+    def test_before_migrate(self, make_credential, monkeypatch):
+        self.make(make_credential, "acme", 1)
+        monkeypatch.setattr(checks, "has_column", lambda *args: False)
+        assert found(databases=["default"]) == {}
+        monkeypatch.undo()
+        monkeypatch.setattr(connection.introspection, "table_names", list)
+        assert found(databases=["default"]) == {}
+
+    def test_a_column_that_is_there_and_one_that_is_not(self):
+        name = CertnCredential._meta.db_table
+        assert checks.has_column(connection, name, "expires_on")
+        assert not checks.has_column(connection, name, "absent")
+
+    def test_a_database_out_of_reach(self, monkeypatch):
+        def table_names():
+            raise OperationalError("fake: no route")
+
+        monkeypatch.setattr(connection.introspection, "table_names", table_names)
+        assert checks.check_ends(databases=["default"]) == []
 
 
 class TestCacheInRequests:

@@ -2,7 +2,7 @@ import pytest
 
 from django_certn.answers import FAILURES
 from django_certn.exceptions import Status
-from django_certn.explanations import SENTENCES, explain
+from django_certn.explanations import OF_API_KEYS, SENTENCES, explain
 
 
 def sentences(status, environment="demo", http_status=None, error_code=""):
@@ -69,6 +69,26 @@ def test_an_environment_that_the_settings_no_longer_know():
 def test_a_percent_sign_in_a_name():
     detail, _ = sentences("rejected", environment="100%s", http_status=401)
     assert detail == "100%s refuses this key (HTTP 401)."
+
+
+@pytest.mark.parametrize("case", OF_API_KEYS)
+def test_an_api_key_is_another_story(case):
+    if case == "forbidden":
+        case, http_status = Status.BAD_RESPONSE, 403
+    else:
+        http_status = 200
+    status, code = (case, "") if case in Status else ("misconfigured", case)
+    told = sentences(status, "centric-ca", http_status, code)
+    assert told != sentences(status, "demo", http_status, code)
+    for misleading in ("Client Secret", "Client ID", "pair", "refresh keys", "Partner tab", "%"):
+        assert misleading not in " ".join(told)
+
+
+def test_a_403_is_about_permissions():
+    detail, hint = sentences("bad_response", "centric-ca", 403)
+    assert detail == "CertnCentric Canada does not permit this request (HTTP 403)."
+    assert "permissions" in hint
+    assert "permissions" not in " ".join(sentences("bad_response", "demo", 403))
 
 
 def test_what_is_not_known_is_not_explained():

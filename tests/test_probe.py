@@ -7,8 +7,10 @@ import responses
 
 from django_certn.answers import MAX_BODY
 from django_certn.conf import conf
-from django_certn.exceptions import Status
-from django_certn.probe import probe
+from django_certn.exceptions import Status, TokenError
+from django_certn.fields import Secret
+from django_certn.keys import Key
+from django_certn.probe import CASE_PATH, check_api_key, probe
 from django_certn.secret import MaskedStr
 
 TOKEN = MaskedStr("fake-token-of-a-probe")
@@ -128,3 +130,111 @@ def test_the_token_is_in_no_log(endpoint, caplog):
     caplog.set_level(logging.DEBUG)
     probed()
     assert TOKEN not in caplog.text
+
+
+API_KEY = "fakeKey1.0123456789abcdef0123456789abcdef"
+
+
+def error(code, kind="client_error"):
+    return {"type": kind, "errors": [{"code": code, "detail": API_KEY, "attr": None}]}
+
+
+class TestAPIKey:
+    @pytest.fixture(autouse=True)
+    def endpoint(self, centric):
+        return centric
+
+    def checked(self, timeout=5.0):
+        return check_api_key(
+            Key("acme", conf.environment("centric"), "", Secret(API_KEY)), timeout=timeout
+        )
+
+    def refused(self, **kwargs):
+        with pytest.raises(TokenError) as caught:
+            self.checked(**kwargs)
+        assert API_KEY not in str(caught.value)
+        assert "'acme'" in str(caught.value)
+        return caught.value
+
+    def test_one_get_of_what_is_not_there(self, endpoint):
+        assert self.checked() == 404
+        (request,) = endpoint.requests
+        assert (request.method, request.path, request.body) == ("GET", CASE_PATH, b"")
+        assert request.headers["Authorization"] == f"Api-Key {API_KEY}"
+
+    def test_or_of_what_is(self, endpoint):
+        endpoint.answer(200, {"id": "fake"}, path=CASE_PATH)
+        assert self.checked() == 200
+
+    @pytest.mark.parametrize(
+        ("answer", "status", "code"),
+        [
+            ((401, error("authentication_failed")), "rejected", "authentication_failed"),
+            ((401, error(API_KEY)), "rejected", ""),
+            ((401, {"errors": "x"}), "rejected", ""),
+            ((401, {"errors": []}), "rejected", ""),
+            ((401, {"errors": ["x"]}), "rejected", ""),
+            ((401, {"errors": [{"code": ["x"]}]}), "rejected", ""),
+            ((403, error("permission_denied")), "bad_response", "permission_denied"),
+            ((403, {"error": "invalid_client"}), "bad_response", ""),
+            ((403, "<h1>No</h1>"), "bad_response", ""),
+            ((410, b""), "retired", ""),
+            ((429, error("throttled")), "rate_limited", "throttled"),
+            ((500, error("error", "server_error")), "unreachable", ""),
+            ((503, b""), "unreachable", ""),
+            ((200, "<h1>Log in</h1>"), "bad_response", ""),
+            ((404, "<h1>Not found</h1>"), "bad_response", ""),
+            ((404, []), "bad_response", ""),
+            ((404, b""), "bad_response", ""),
+            ((400, error("invalid")), "bad_response", ""),
+            ((204, b""), "bad_response", ""),
+        ],
+    )
+    def test_what_an_answer_says(self, endpoint, answer, status, code):
+        endpoint.answer(*answer, path=CASE_PATH)
+        error = self.refused()
+        assert (error.status, error.http_status, error.error_code) == (status, answer[0], code)
+
+    def test_how_long_to_wait(self, endpoint):
+        endpoint.answer(429, b"", {"Retry-After": "7"}, path=CASE_PATH)
+        assert self.refused().retry_after == 7
+
+    @pytest.mark.parametrize("status", [301, 302, 307, 308])
+    def test_a_redirect_is_not_followed(self, endpoint, status):
+        endpoint.answer(status, b"", {"Location": f"{endpoint.url}/elsewhere/"}, path=CASE_PATH)
+        assert self.refused().status == "bad_response"
+        assert endpoint.hits == 1
+
+    def test_no_answer_in_time(self, endpoint):
+        endpoint.answer(delay=5, path=CASE_PATH)
+        error = self.refused(timeout=0.2)
+        assert (error.status, error.error_code) == ("unreachable", "timeout")
+
+    @pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+    def test_an_answer_that_breaks_off(self, endpoint, status):
+        head = f"HTTP/1.1 {status}\r\nContent-Length: 99\r\n\r\n{{".encode()
+        endpoint.raw(lambda connection: connection.sendall(head), path=CASE_PATH)
+        assert (self.refused().status, self.refused().error_code) == ("unreachable", "broken")
+
+    def test_an_object_too_long_to_read(self, endpoint):
+        endpoint.answer(404, {"detail": "x" * MAX_BODY}, path=CASE_PATH)
+        assert self.refused().status == "bad_response"
+
+    def test_one_line_in_the_log_and_no_key(self, endpoint, caplog):
+        caplog.set_level(logging.DEBUG)
+        self.checked()
+        endpoint.answer(401, b"", path=CASE_PATH)
+        self.refused()
+        told = [record for record in caplog.records if record.name == "django_certn"]
+        assert [record.levelname for record in told] == ["INFO", "WARNING"]
+        assert "'acme' (centric): ok in" in told[0].getMessage()
+        assert "'acme' (centric): rejected" in told[1].getMessage()
+        assert API_KEY not in caplog.text
+
+    @pytest.mark.parametrize("secret", ["fake-\u20ac", "fake\r\nX-Other: header"])
+    def test_what_cannot_be_sent_is_not(self, endpoint, secret):
+        key = Key("acme", conf.environment("centric"), "", Secret(secret))
+        with pytest.raises(TokenError) as caught:
+            check_api_key(key, timeout=5)
+        assert secret not in str(caught.value)
+        assert endpoint.hits == 0

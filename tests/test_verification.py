@@ -1,9 +1,11 @@
+import asyncio
 import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import responses
+from asgiref.sync import async_to_sync
 from django.db import connection
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
@@ -21,7 +23,8 @@ from django_certn.models import CertnCredential
 from django_certn.oauth import TokenResponse
 from django_certn.secret import MaskedStr
 from django_certn.tokens import get_token
-from django_certn.verification import Verification, verify
+from django_certn.verification import Verification, averify, verify
+from tests.conftest import CASE, NO_CASE
 from tests.services import free_port
 
 pytestmark = pytest.mark.django_db
@@ -435,6 +438,7 @@ class TestVerification:
             "error_code",
             "expires_in",
             "latency",
+            "expires_on",
             "verified_at",
             "detail",
             "hint",
@@ -482,3 +486,116 @@ def test_what_is_stored_as_plain_text_does_not_get_into_the_sql_log(credential):
 
     assert plain not in str(log.captured_queries)
     assert CertnCredential.objects.get().verified_status == "undecryptable"
+
+
+API_KEY = "fakeKey1.0123456789abcdef0123456789abcdef"
+
+
+class TestAPIKey:
+    @pytest.fixture
+    def api_key(self, make_credential, centric):
+        return make_credential("acme", environment="centric", client_id="", client_secret=API_KEY)
+
+    def test_ok(self, api_key, centric):
+        outcome = verify("acme")
+        assert (outcome.status, outcome.http_status, outcome.error_code) == ("ok", 404, "")
+        assert outcome.expires_in is None
+        assert outcome.expires_on == api_key.expires_on
+        assert 0 <= outcome.latency < 5
+        assert (outcome.detail, outcome.hint) == ("The key works: Centric takes it.", "")
+        row = read(api_key)
+        assert (row.verified_status, row.verified_http_status) == ("ok", 404)
+        assert [(request.method, request.path) for request in centric.requests] == [("GET", CASE)]
+
+    @pytest.mark.parametrize(
+        ("answer", "status", "told"),
+        [
+            ((401, NO_CASE), "rejected", ["refuses this key (HTTP 401", "Copy", "another region"]),
+            ((403, b""), "bad_response", ["does not permit", "lacks permissions"]),
+            ((410, b""), "retired", ["has retired", "which API follows"]),
+            ((429, b""), "rate_limited", ["too many requests", "again in a few minutes"]),
+            ((503, b""), "unreachable", ["failed (HTTP 503)", "again in a few minutes"]),
+            ((404, "<h1>x</h1>"), "bad_response", ["not an answer of Certn", "a proxy"]),
+        ],
+    )
+    def test_not_ok(self, api_key, centric, answer, status, told):
+        centric.answer(*answer, path=CASE)
+        outcome = verify("acme")
+        assert (outcome.status, outcome.http_status) == (status, answer[0])
+        for words in told:
+            assert words in f"{outcome.detail} {outcome.hint}"
+        for misleading in ("refresh keys", "Partner tab", "pair", "CertnCentric", "token"):
+            assert misleading not in f"{outcome.detail} {outcome.hint}"
+        assert read(api_key).verified_status == status
+
+    def test_a_key_that_cannot_be_read(self, api_key, centric, settings):
+        settings.FIELD_ENCRYPTION_KEY = ANOTHER_KEY
+        outcome = verify("acme")
+        assert outcome.status == "undecryptable"
+        assert "make a new API key" in outcome.hint
+        assert "pair" not in outcome.hint
+        assert centric.hits == 0
+
+    def test_a_key_that_is_missing(self, api_key, centric):
+        CertnCredential.objects.update(client_secret="")
+        outcome = verify("acme")
+        assert (outcome.status, outcome.error_code) == ("misconfigured", "client_secret")
+        assert outcome.detail == "The credential has no API key; nothing was sent."
+        assert centric.hits == 0
+
+    def test_no_cache_is_needed(self, api_key, settings):
+        settings.CERTN_CACHE_ALIAS = "absent"
+        assert verify("acme").ok
+
+    def test_a_wrong_time_limit_is_named(self, api_key, settings):
+        settings.CERTN_CACHE_ALIAS, settings.CERTN_REQUEST_TIMEOUT = "absent", 0
+        assert verify("acme").error_code == "CERTN_REQUEST_TIMEOUT"
+
+    def test_the_last_outcome_knows_the_end(self, api_key):
+        verify(api_key)
+        assert Verification.of(api_key).expires_on == api_key.expires_on
+        assert verify("acme").as_dict()["expires_on"] == api_key.expires_on.isoformat()
+
+    def test_a_pair_has_no_end(self, credential):
+        assert verify("default").as_dict()["expires_on"] is None
+
+
+class TestAsync:
+    """One database connection serves these tests, and Django's thread for a coroutine is theirs."""
+
+    def run(self, *args, **kwargs):
+        return async_to_sync(averify)(*args, **kwargs)
+
+    def test_the_same_outcome_recorded(self, credential, endpoint):
+        outcome = self.run("default")
+        assert (outcome.status, outcome.expires_in) == ("ok", 36000)
+        assert read(credential).verified_status == "ok"
+        assert endpoint.hits == 1
+
+    def test_on_the_instance_too(self, credential, endpoint):
+        endpoint.answer(401, {"error": "invalid_client"})
+        assert self.run(credential).status == credential.verified_status == "rejected"
+
+    def test_the_errors(self, credential):
+        with pytest.raises(CredentialNotFoundError):
+            self.run("absent")
+        with pytest.raises(ValueError, match="number of seconds"):
+            self.run("default", timeout=0)
+
+    def test_others_go_on_meanwhile(self, credential, endpoint):
+        endpoint.answer(delay=0.5)
+
+        async def both():
+            async def tick():
+                ticks = 0
+                while not verification.done():
+                    await asyncio.sleep(0.02)
+                    ticks += 1
+                return ticks
+
+            verification = asyncio.ensure_future(averify("default"))
+            return await tick(), await verification
+
+        ticks, outcome = async_to_sync(both)()
+        assert outcome.ok
+        assert ticks > 10

@@ -4,16 +4,18 @@ import json
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from django.utils import translation
 from django.utils.functional import Promise
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
-from django_certn.conf import conf, environment_choices
+from django_certn.conf import Environment, Scheme, conf, environment_choices
 from django_certn.exceptions import Status
+from django_certn.expiry import ends_soon, today
 from django_certn.keys import UNSEEN
 from django_certn.management.base import NO_VERDICT, VERDICT, Problem, printable
 from django_certn.verification import Verification
@@ -137,16 +139,38 @@ def lines(result: Result, verbosity: int, paint: Callable[[Status], str]) -> Ite
     if result.hint:
         yield f"    {visible(result.hint)}"
     if verbosity > 1 and verification.latency is not None:
-        url = conf.environment(verification.environment).token_url
-        yield f"    POST {url}: {verification.latency:.3f} s"
+        request = request_of(conf.environment(verification.environment))
+        yield f"    {request}: {verification.latency:.3f} s"
     if verbosity > 1 and verification.expires_in is not None:
         yield f"    The token lives {verification.expires_in:.0f} s."
+    if verification.expires_on and (verbosity > 1 or ends_soon(verification.expires_on)):
+        yield f"    {describe_end(verification.expires_on)}"
     if probe and result.ok:
         users = ""
         if probe.count is not None:
             users = ngettext(", %(count)d user", ", %(count)d users", probe.count)
             users %= {"count": probe.count}
         yield f"    GET {USERS_PATH}: {paint(probe.status)} (HTTP {probe.http_status}{users})"
+
+
+def request_of(environment: Environment) -> str:
+    if environment.scheme == Scheme.API_KEY:
+        from django_certn.probe import CASE_PATH  # it loads what only a request needs
+
+        return f"GET {environment.base_url}{CASE_PATH}"
+    return f"POST {environment.token_url}"
+
+
+def describe_end(day: date) -> str:
+    left = (day - today()).days
+    if left < 0:
+        return gettext("The API key has ended on %(day)s (UTC).") % {"day": day}
+    sentence = ngettext(
+        "The API key ends on %(day)s (UTC), in %(left)d day.",
+        "The API key ends on %(day)s (UTC), in %(left)d days.",
+        left,
+    )
+    return sentence % {"day": day, "left": left}
 
 
 def visible(sentence: str) -> str:

@@ -73,7 +73,8 @@ class Command(base.CertnCommand):
         parser.add_argument(
             "--probe",
             action="store_true",
-            help="Also GET /api/v1/users/ with each new token; only the number of users is shown.",
+            help="Also GET /api/v1/users/ with each new token; only the number of users is shown. "
+            "For an API key this adds nothing: it has no token, and is checked by a GET anyway.",
         )
         parser.add_argument(
             "--format", choices=["text", "json"], default="text", help="Default: text."
