@@ -88,9 +88,35 @@ class RunningSandbox:
         key = self.control("POST", "keys", {"revoke_tokens": revoke_tokens})
         return key["client_id"], key["client_secret"]
 
-    def fault(self, name: str, count: int = 1, path: str = "/token/") -> None:
-        """Let the next ``count`` requests to ``path`` meet the fault ``name``."""
-        self.control("PUT", "faults", {"fault": name, "count": count, "path": path})
+    def revoke_tokens(self, client_id: str | None = None) -> int:
+        """End the live tokens of a Client ID, or of all; return how many there were."""
+        return self.control("POST", "revoke-tokens", {"client_id": client_id})["revoked"]
+
+    def make_api_key(self, name: str = "") -> str:
+        """Make one more API key of CertnCentric and return it."""
+        return self.control("POST", "api-keys", {"name": name})["api_key"]
+
+    def api_keys(self) -> list[dict[str, str]]:
+        """Return what is shown of the API keys, the newest first."""
+        return self.control("GET", "api-keys")["api_keys"]
+
+    def revoke_api_key(self, key: str) -> None:
+        """End an API key at once; its prefix is enough."""
+        self.control("DELETE", "api-keys", {"prefix": key.partition(".")[0]})
+
+    def fault(
+        self, name: str, count: int = 1, path: str = "/token/", location: str | None = None
+    ) -> None:
+        """Let the next ``count`` requests to ``path``, or below it, meet the fault ``name``.
+
+        ``location`` is where the fault "redirect" leads; without it nothing is there.
+        """
+        wanted = {"fault": name, "count": count, "path": path}
+        self.control("PUT", "faults", wanted | ({"location": location} if location else {}))
+
+    def refuse_everything(self) -> None:
+        """Let both APIs answer 401 to every request from now on, whatever comes with it."""
+        self.fault("rejected", 10_000, "/api/")
 
     def requests(self, path: str | None = None) -> list[dict[str, Any]]:
         """Return the journal, the oldest request first, of ``path`` or of everything."""

@@ -1,16 +1,17 @@
-"""What Certn has: ``/token/`` and ``/api/v1/users/``, served by django-oauth-toolkit."""
+"""The OAuth API: ``/token/`` and ``/api/v1/``, with django-oauth-toolkit behind them."""
 
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import unquote_plus
+from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_safe
 from oauth2_provider.decorators import protected_resource
 from oauth2_provider.models import get_access_token_model
 from oauth2_provider.oauth2_backends import get_oauthlib_core
@@ -18,10 +19,12 @@ from oauth2_provider.views import TokenView
 
 from django_certn.sandbox import faults, keys
 from django_certn.sandbox.counters import first_tokens, pending
+from django_certn.sandbox.errors import error, refused_key, unauthenticated
 from django_certn.sandbox.journal import name_client
+from django_certn.sandbox.resources import SENDING, page, receipt, resource
 from django_certn.sandbox.settings import SCOPE
 
-__all__ = ["not_found", "token", "users"]
+__all__ = ["applicant", "applicants", "not_found", "token", "users"]
 
 _View = Callable[[HttpRequest], HttpResponse]
 
@@ -37,7 +40,12 @@ _PEOPLE = [
         "last_name": last,
     }
     for number, (first, last) in enumerate(
-        [("Ada", "Example"), ("Ben", "Sample"), ("Cleo", "Stand-In")], start=1
+        [
+            ("Ada", "Example"),
+            ("Ben", "Sample"),
+            ("Cleo", "Stand-In"),
+        ],
+        start=1,
     )
 ]
 
@@ -52,7 +60,7 @@ def token(request: HttpRequest) -> HttpResponse:
     credentials = _credentials(request)
     if credentials is None:
         # The toolkit would say the same, but for characters outside of ASCII, which crash it.
-        return faults.refused_key()
+        return refused_key()
     client_id, secret = credentials
     name_client(request, client_id if keys.is_known(client_id) else None)
     fault = pending.take(faults.TOKEN_PATH)
@@ -66,40 +74,53 @@ def token(request: HttpRequest) -> HttpResponse:
         if (
             fault is faults.DIES_ONCE
             and response.status_code == HTTPStatus.OK
-            and (counted or first_tokens.is_first(secret))
+            and (counted or first_tokens.age(secret, time.monotonic()) is None)
         ):
             _kill(json.loads(response.content)["access_token"])
     return response
 
 
-@csrf_exempt
-@require_safe
-def users(request: HttpRequest) -> HttpResponse:
-    """Return a list of staff who do not exist, to whoever brings a live token."""
+def _identify(request: HttpRequest) -> None:
     name_client(request, _client_of_token(request))
-    fault = pending.take(faults.USERS_PATH)
-    if fault is not None and (answer := faults.start(fault, request)):
-        return answer
-    response = _protected_list(request)
-    if response.status_code == HTTPStatus.UNAUTHORIZED:
-        return faults.unauthenticated(response["WWW-Authenticate"])
-    return response
-
-
-def _list(_request: HttpRequest) -> HttpResponse:
-    return JsonResponse({"count": len(_PEOPLE), "next": None, "previous": None, "results": _PEOPLE})
 
 
 # Without `advertise_metadata` the toolkit answers a bare 403 where Certn answers 401.
-_protected_list: _View = protected_resource(scopes=[SCOPE], advertise_metadata=True)(_list)
+_let_in: _View = protected_resource(scopes=[SCOPE], advertise_metadata=True)(
+    lambda _request: HttpResponse()
+)
+
+
+def _refuse(request: HttpRequest) -> HttpResponse | None:
+    answer = _let_in(request)
+    if answer.status_code == HTTPStatus.OK:
+        return None
+    return unauthenticated(request.path, challenge=answer["WWW-Authenticate"])
+
+
+@resource(_identify, _refuse)
+def users(request: HttpRequest) -> HttpResponse:
+    """Return a list of staff who do not exist."""
+    return page(request, _PEOPLE)
+
+
+@resource(_identify, _refuse, SENDING)
+def applicants(request: HttpRequest) -> HttpResponse:
+    """Return an empty list, or a receipt for what was sent: nothing is kept."""
+    return receipt(request) if request.method in SENDING else page(request, [])
+
+
+@resource(_identify, _refuse, SENDING)
+def applicant(request: HttpRequest, number: UUID) -> HttpResponse:
+    """Return a receipt for what was sent; there is no applicant to look at."""
+    if request.method in SENDING:
+        return receipt(request)
+    return error(request.path, 404, "not_found", "Not found.")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer what the sandbox does not have."""
-    return JsonResponse(
-        {"detail": "Not found. The sandbox has /token/ and /api/v1/users/ of Certn's API."},
-        status=404,
-    )
+    detail = f"Not found. Of Certn's APIs the sandbox has {', '.join(faults.ADDRESSES)}."
+    return error(request.path, 404, "not_found", detail)
 
 
 def _credentials(request: HttpRequest) -> tuple[str, str] | None:

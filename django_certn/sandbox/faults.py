@@ -1,42 +1,52 @@
 """What can go wrong, on request and never at random.
 
-Two ways to ask for it. A **magic Client ID** (``sandbox-`` and the fault's name) misbehaves towards
-its holder alone, so tests that run at the same time do not disturb each other. A **counted fault**
-meets the next so many requests to a path, whoever makes them.
+Two ways to ask for it. A **magic Client ID** (``sandbox-`` and the fault's name), or an API key
+that begins with it, misbehaves towards its holder alone, so tests that run at the same time do not
+disturb each other. A **counted fault** meets the next so many requests to a path and to what is
+below it, whoever makes them.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 
 from django_certn.sandbox import BANNER, PREFIX
+from django_certn.sandbox.errors import error, refused_key, unauthenticated
 
 __all__ = [
+    "ADDRESSES",
     "DIES_ONCE",
+    "EXPIRES_SOON",
     "FAULTS",
     "MAGIC_IDS",
     "PATHS",
+    "REDIRECT",
     "REJECTED",
     "RETRY_AFTER",
     "SHORT_LIFETIME",
     "SLOW_SECONDS",
     "TOKEN_LIFETIME",
     "TOKEN_PATH",
-    "USERS_PATH",
     "Fault",
     "name_of",
-    "refused_key",
+    "redirect_to",
     "start",
     "token_lifetime",
-    "unauthenticated",
 ]
 
 TOKEN_PATH = "/token/"  # noqa: S105
+# Both APIs with all that they have.
+API_PATH = "/api/"
 USERS_PATH = "/api/v1/users/"
-PATHS = (TOKEN_PATH, USERS_PATH)
+APPLICANTS_PATH = "/api/v1/hr/applicants/"
+CASES_PATH = "/api/public/cases/"
+GROUPS_PATH = "/api/public/groups/"
+ADDRESSES = (TOKEN_PATH, USERS_PATH, APPLICANTS_PATH, CASES_PATH, GROUPS_PATH)
+PATHS = (*ADDRESSES, API_PATH)
 
 # Seconds; Certn's documented default (docs.certn.co/api/guides/use-the-api/get-your-access-token).
 TOKEN_LIFETIME = 36000
@@ -45,11 +55,12 @@ SLOW_SECONDS = 15
 # Seconds, in the Retry-After header. Certn documents no value; its limit is 240 requests a minute
 # (docs.certn.co, FAQ).
 RETRY_AFTER = 30
-# Seconds that a token of `expires-soon` lives.
+# Seconds that a token of `expires-soon` lives, and an API key after its first use.
 SHORT_LIFETIME = 5
 
-# Where a redirect leads. Nothing is there, and the journal shows who followed.
-_ELSEWHERE = "/token/elsewhere/"
+# Where a redirect leads, seen from where it was met. Nothing is there, and the journal shows who
+# followed.
+_ELSEWHERE = "elsewhere/"
 
 # Keys of request.META: a header's key begins with HTTP_, so no caller can set these.
 _FAULT = "sandbox.fault"
@@ -64,6 +75,8 @@ class Fault:
     paths: tuple[str, ...] = PATHS
     # What is answered instead; None when the request is served, only not as it should be.
     answer: Callable[[str], HttpResponse] | None = None
+    # Where a redirect leads that was asked to lead there.
+    location: str | None = None
 
     @property
     def magic_id(self) -> str:
@@ -71,35 +84,20 @@ class Fault:
         return PREFIX + self.name
 
 
-def refused_key() -> HttpResponse:
-    """Return what django-oauth-toolkit answers to a wrong key."""
-    return JsonResponse(
-        {"error": "invalid_client"},
-        status=401,
-        headers={"WWW-Authenticate": 'Bearer error="invalid_client"'},
-    )
-
-
-def unauthenticated(challenge: str) -> HttpResponse:
-    """Return the API's 401.
-
-    The body is Certn's, from docs.certn.co/api (resources, error codes); the challenge in the
-    header is the toolkit's.
-    """
-    return JsonResponse(
-        {"detail": "Authentication credentials were not provided."},
-        status=401,
-        headers={"WWW-Authenticate": challenge},
-    )
-
-
 def _rejected(path: str) -> HttpResponse:
-    return refused_key() if path == TOKEN_PATH else unauthenticated('Bearer error="invalid_token"')
+    if path == TOKEN_PATH:
+        return refused_key()
+    return unauthenticated(path, challenge='Bearer error="invalid_token"', given=True)
 
 
-def _rate_limited(_path: str) -> HttpResponse:
-    return JsonResponse(
-        {"detail": "Too many requests."}, status=429, headers={"Retry-After": str(RETRY_AFTER)}
+def _forbidden(path: str) -> HttpResponse:
+    detail = "You do not have permission to perform this action."
+    return error(path, 403, "permission_denied", detail)
+
+
+def _rate_limited(path: str) -> HttpResponse:
+    return error(
+        path, 429, "throttled", "Too many requests.", headers={"Retry-After": str(RETRY_AFTER)}
     )
 
 
@@ -107,17 +105,17 @@ def _unavailable(_path: str) -> HttpResponse:
     return _html(503, "Service unavailable")
 
 
-def _retired(_path: str) -> HttpResponse:
-    return JsonResponse({"detail": "This version of the API has been retired."}, status=410)
+def _retired(path: str) -> HttpResponse:
+    return error(path, 410, "gone", "This version of the API has been retired.")
 
 
 def _not_json(_path: str) -> HttpResponse:
     return _html(200, "A page where JSON was expected")
 
 
-def _redirect(_path: str) -> HttpResponse:
+def _redirect(path: str, location: str | None = None) -> HttpResponse:
     # 307: a client that follows sends body and key once more, to wherever it is told.
-    return HttpResponse(status=307, headers={"Location": _ELSEWHERE})
+    return HttpResponse(status=307, headers={"Location": location or path + _ELSEWHERE})
 
 
 def _html(status: int, title: str) -> HttpResponse:
@@ -126,16 +124,22 @@ def _html(status: int, title: str) -> HttpResponse:
 
 
 REJECTED = Fault("rejected", "401, as for a wrong key", answer=_rejected)
+FORBIDDEN = Fault("forbidden", "403, as for missing rights", answer=_forbidden)
 RATE_LIMITED = Fault("rate-limited", f"429, Retry-After: {RETRY_AFTER}", answer=_rate_limited)
 UNAVAILABLE = Fault("unavailable", "503 and an HTML page", answer=_unavailable)
 RETIRED = Fault("retired", "410 Gone", answer=_retired)
 SLOW = Fault("slow", f"the right answer, {SLOW_SECONDS} seconds late")
 NOT_JSON = Fault("not-json", "200 and an HTML page", answer=_not_json)
-REDIRECT = Fault("redirect", f"307 to {_ELSEWHERE}", answer=_redirect)
-EXPIRES_SOON = Fault("expires-soon", f"a token that lives {SHORT_LIFETIME} seconds", (TOKEN_PATH,))
+REDIRECT = Fault("redirect", f"307 to {_ELSEWHERE} below the address", answer=_redirect)
+EXPIRES_SOON = Fault(
+    "expires-soon",
+    f"a token, or an API key, that works for {SHORT_LIFETIME} seconds",
+    (TOKEN_PATH,),
+)
 DIES_ONCE = Fault(
     "dies-once",
-    "a token that the API refuses (401); the magic ID only the first one of each secret",
+    "a token that the API refuses (401); the magic ID only the first one of each secret, "
+    "and an API key at its first use",
     (TOKEN_PATH,),
 )
 
@@ -143,6 +147,7 @@ FAULTS = {
     fault.name: fault
     for fault in (
         REJECTED,
+        FORBIDDEN,
         RATE_LIMITED,
         UNAVAILABLE,
         RETIRED,
@@ -154,6 +159,12 @@ FAULTS = {
     )
 }
 MAGIC_IDS = {fault.magic_id: fault for fault in FAULTS.values()}
+
+
+def redirect_to(location: str) -> Fault:
+    """Return the fault ``redirect``, to a place of one's own."""
+    answer = partial(_redirect, location=location)
+    return replace(REDIRECT, location=location, answer=answer)
 
 
 def start(fault: Fault, request: HttpRequest) -> HttpResponse | None:

@@ -14,11 +14,12 @@ from django.http import HttpRequest
 
 from django_certn.sandbox import PREFIX
 
-__all__ = ["Entry", "client_of", "journal", "name_client"]
+__all__ = ["Entry", "journal", "name_api_key", "name_client"]
 
 _LONGEST = 10_000
 _LONGEST_PATH = 200
 _CLIENT_ID = "sandbox.client_id"
+_API_KEY = "sandbox.api_key"
 # Whoever puts a credential into the path instead of a header does not find it here either.
 _CREDENTIAL = re.compile(re.escape(PREFIX) + r"[\w.~%-]*")
 
@@ -32,6 +33,8 @@ class Entry:
     path: str
     status: int | None = None
     client_id: str | None = None
+    # What may be shown of an API key: how it begins.
+    api_key: str | None = None
     fault: str | None = None
 
 
@@ -51,12 +54,12 @@ class _Journal:
             self._entries.append(entry)
         return entry
 
-    def finish(
-        self, entry: Entry, *, status: int, client_id: str | None, fault: str | None
-    ) -> None:
-        """Add how it was answered."""
+    def finish(self, entry: Entry, request: HttpRequest, *, status: int, fault: str | None) -> None:
+        """Add whose it was and how it was answered."""
         with self._lock:
-            entry.status, entry.client_id, entry.fault = status, client_id, fault
+            entry.status, entry.fault = status, fault
+            entry.client_id = request.META.get(_CLIENT_ID)
+            entry.api_key = request.META.get(_API_KEY)
 
     def as_list(self) -> list[dict[str, Any]]:
         """Return all entries, the oldest first; the newest ten thousand are kept."""
@@ -77,7 +80,6 @@ def name_client(request: HttpRequest, client_id: str | None) -> None:
     request.META[_CLIENT_ID] = client_id
 
 
-def client_of(request: HttpRequest) -> str | None:
-    """Return what ``name_client()`` said."""
-    client_id = request.META.get(_CLIENT_ID)
-    return client_id if isinstance(client_id, str) else None
+def name_api_key(request: HttpRequest, prefix: str | None) -> None:
+    """Say with which API key this request came: how it begins, and no more."""
+    request.META[_API_KEY] = prefix

@@ -7,25 +7,28 @@ its hash is kept.
 
 import secrets
 import threading
-import time
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.utils import timezone
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from django_certn.sandbox import PREFIX
 from django_certn.sandbox.faults import MAGIC_IDS, REJECTED
 from django_certn.sandbox.hashers import AnySandboxSecretHasher
+from django_certn.sandbox.shown_once import ShownOnce
 
 __all__ = [
     "Key",
     "add_magic_ids",
     "current_client_id",
+    "end_tokens",
     "is_known",
     "new_token",
     "one_at_a_time",
     "refresh",
     "reset",
+    "revoke_tokens",
     "shown_once",
 ]
 
@@ -41,10 +44,13 @@ one_at_a_time = threading.Lock()
 
 
 class Key(NamedTuple):
-    """A pair as it is told once, when it is made."""
+    """A pair as it is shown once, when it is made."""
 
     client_id: str
     client_secret: str
+
+
+shown_once: ShownOnce[Key] = ShownOnce()
 
 
 def new_token(_request: object = None) -> str:
@@ -65,17 +71,34 @@ def refresh(*, revoke_tokens: bool = False) -> Key:
     ``revoke_tokens`` is asked for, so that a site can be tried both ways.
     """
     key = Key(f"{PREFIX}id-{secrets.token_hex(12)}", _new_secret())
+    # Nobody is shown a secret that is lost by now.
+    shown_once.clear()
     with one_at_a_time, transaction.atomic():
         earlier = _issued().last()
         if earlier is not None:
             # The row stays, or its tokens would go with it; its secret becomes one that nobody
-            # was told. Saving hashes it.
+            # knows. Saving hashes it.
             earlier.client_secret = _new_secret()
             earlier.save(update_fields=["client_secret"])
         if revoke_tokens:
-            AccessToken.objects.filter(application__name=_ISSUED).delete()
+            end_tokens(application__name=_ISSUED)
         _add(key.client_id, name=_ISSUED, client_secret=key.client_secret)
     return key
+
+
+def revoke_tokens(client_id: str | None = None) -> int:
+    """End the live tokens of one Client ID, or of all; return how many there were."""
+    with one_at_a_time:
+        return end_tokens(**({} if client_id is None else {"application__client_id": client_id}))
+
+
+def end_tokens(**which: str) -> int:
+    """End live tokens and return how many there were.
+
+    They stay in the table: the journal says whose they were.
+    """
+    now = timezone.now()
+    return int(AccessToken.objects.filter(expires__gt=now, **which).update(expires=now))
 
 
 def reset() -> None:
@@ -120,41 +143,3 @@ def _add(client_id: str, *, name: str, client_secret: str) -> None:
 
 def _new_secret() -> str:
     return f"{PREFIX}secret-{secrets.token_urlsafe(32)}"
-
-
-class _ShownOnce:
-    """Carries a new secret from the form's POST to the page that shows it, once.
-
-    The page is a redirect away from the POST, so that reloading it neither shows the secret again
-    nor makes another key. There is one place, since there is one live key.
-    """
-
-    _SECONDS = 60
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: tuple[str, Key, float] | None = None
-
-    def put(self, key: Key) -> str:
-        """Hold ``key`` and return the ticket that takes it."""
-        ticket = secrets.token_urlsafe(16)
-        with self._lock:
-            self._held = (ticket, key, time.monotonic() + self._SECONDS)
-        return ticket
-
-    def take(self, ticket: str) -> Key | None:
-        """Return the key for ``ticket``, the first time and within a minute; else ``None``."""
-        with self._lock:
-            if self._held is None or not secrets.compare_digest(self._held[0], ticket):
-                return None
-            _, key, deadline = self._held
-            self._held = None
-        return key if time.monotonic() < deadline else None
-
-    def clear(self) -> None:
-        """Forget the key that nobody came for."""
-        with self._lock:
-            self._held = None
-
-
-shown_once = _ShownOnce()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from django_certn.sandbox import BANNER, HEADER, faults
-from django_certn.sandbox.journal import client_of, journal
+from django_certn.sandbox.journal import journal
 
 __all__ = ["keep_journal", "refuse_foreign_pages", "say_what_it_is"]
 
@@ -53,12 +53,8 @@ def keep_journal(get_response: _View) -> _View:
             return get_response(request)
         entry = journal.begin(request)
         response = get_response(request)
-        journal.finish(
-            entry,
-            status=response.status_code,
-            client_id=client_of(request),
-            fault=faults.name_of(request),
-        )
+        status = response.status_code
+        journal.finish(entry, request, status=status, fault=faults.name_of(request))
         return response
 
     return middleware

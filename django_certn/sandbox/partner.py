@@ -5,14 +5,14 @@ docs.certn.co/api/guides/use-the-api.
 """
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from django_certn.sandbox import BANNER, control, faults, keys
+from django_certn.sandbox import control, faults, keys
 from django_certn.sandbox.counters import pending
 from django_certn.sandbox.journal import journal
+from django_certn.sandbox.pages import page, see
 
 __all__ = ["fault", "key", "refresh", "reset", "stylesheet", "tab"]
 
@@ -22,13 +22,12 @@ _LATEST = 10
 @require_GET
 def tab(request: HttpRequest) -> HttpResponse:
     """Show the Client ID, what goes wrong next, and what was asked last."""
-    return _page(
+    return page(
         request,
         "tab.html",
         client_id=keys.current_client_id(),
         base_url=f"{request.scheme}://{request.get_host()}",
         faults=faults.FAULTS.values(),
-        paths=faults.PATHS,
         most=control.MOST,
         pending=pending.as_list(),
         requests=journal.as_list()[: -_LATEST - 1 : -1],
@@ -39,16 +38,16 @@ def tab(request: HttpRequest) -> HttpResponse:
 def refresh(request: HttpRequest) -> HttpResponse:
     """Ask whether the earlier key may be lost, and on OK make a new one."""
     if request.method == "GET":
-        return _page(request, "refresh.html", client_id=keys.current_client_id())
+        return page(request, "refresh.html", client_id=keys.current_client_id())
     new = keys.refresh(revoke_tokens="revoke_tokens" in request.POST)
-    return _see(reverse("key", args=[keys.shown_once.put(new)]))
+    return see(reverse("key", args=[keys.shown_once.put(new)]))
 
 
 @require_GET
 def key(request: HttpRequest, ticket: str) -> HttpResponse:
     """Show a new key, once."""
     shown = keys.shown_once.take(ticket)
-    return _page(request, "key.html", status=200 if shown else 410, key=shown)
+    return page(request, "key.html", status=200 if shown else 410, key=shown)
 
 
 @require_POST
@@ -56,7 +55,7 @@ def fault(request: HttpRequest) -> HttpResponse:
     """Set a counted fault, or clear all of them."""
     if "clear" in request.POST:
         pending.replace([])
-        return _see(reverse("tab"))
+        return see(reverse("tab"))
     # A button sends one value, and it takes two to say what happens where.
     name, _, path = request.POST.get("fault", "").partition(" ")
     count = request.POST.get("count", "")
@@ -64,31 +63,18 @@ def fault(request: HttpRequest) -> HttpResponse:
     try:
         pending.set(*control.parse_fault(wanted))
     except control.BadRequestError as error:
-        return _page(request, "refused.html", status=400, error=error)
-    return _see(reverse("tab"))
+        return page(request, "refused.html", status=400, error=error)
+    return see(reverse("tab"))
 
 
 @require_POST
 def reset(_request: HttpRequest) -> HttpResponse:
     """Forget everything."""
     control.reset_everything()
-    return _see(reverse("tab"))
+    return see(reverse("tab"))
 
 
 @require_GET
 def stylesheet(_request: HttpRequest) -> HttpResponse:
     """Return the page's one style sheet."""
     return HttpResponse(render_to_string("sandbox/style.css"), content_type="text/css")
-
-
-def _page(
-    request: HttpRequest, template: str, *, status: int = 200, **context: object
-) -> HttpResponse:
-    return render(request, f"sandbox/{template}", {"banner": BANNER, **context}, status=status)
-
-
-def _see(address: str) -> HttpResponse:
-    # 303: the browser GETs the next page, and reloading that posts nothing.
-    response = redirect(address)
-    response.status_code = 303
-    return response

@@ -2,13 +2,21 @@
 
 import socketserver
 import sys
-from typing import Any
+import tempfile
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 
 from django_certn.sandbox import BANNER, HEADER
 
+if TYPE_CHECKING:
+    from io import BytesIO
+
 __all__ = ["Server"]
+
+# Bytes. Up to here a body that comes in pieces is kept in memory, and from here in a file.
+_IN_MEMORY = 1024 * 1024
+_LONGEST_LINE = 64 * 1024
 
 
 class _RequestHandler(WSGIRequestHandler):
@@ -17,6 +25,37 @@ class _RequestHandler(WSGIRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         """Print nothing: a request line may hold what somebody pasted into the wrong place."""
+
+    def handle_one_request(self) -> None:
+        connection = self.rfile
+        super().handle_one_request()
+        if self.rfile is not connection:
+            self.rfile.close()
+            self.rfile = connection
+
+    def parse_request(self) -> bool:
+        """Read a body of unknown length too, as a client sends that streams an upload.
+
+        Django's server knows Content-Length alone, and would take the pieces for the next request.
+        """
+        if not super().parse_request():
+            return False
+        if self.headers.get("Transfer-Encoding", "").strip().lower() != "chunked":
+            return True
+        body = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed with the request
+        try:
+            _read_pieces(self.rfile, body)
+        except ValueError:
+            body.close()
+            self.close_connection = True
+            self.send_error(400, "Bad chunked body")
+            return False
+        del self.headers["Transfer-Encoding"]
+        del self.headers["Content-Length"]
+        self.headers["Content-Length"] = str(body.tell())
+        body.seek(0)
+        self.rfile = cast("BytesIO", body)
+        return True
 
     def end_headers(self) -> None:
         # Reached only by what the HTTP parser refuses before Django sees it (a broken request
@@ -57,3 +96,19 @@ class Server(ThreadedWSGIServer):
         """The address without a final slash, as ``base_url`` in the site's settings wants it."""
         host = f"[{self.server_name}]" if ":" in self.server_name else self.server_name
         return f"http://{host}:{self.server_port}"
+
+
+def _read_pieces(source: IO[bytes], target: IO[bytes]) -> None:
+    """Undo "chunked" (RFC 9112, 7.1); raises ``ValueError`` when it is something else."""
+    while size := int(source.readline(_LONGEST_LINE).partition(b";")[0], 16):
+        while size > 0:
+            piece = source.read(min(size, _IN_MEMORY))
+            if not piece:
+                raise ValueError("The connection ended halfway.")
+            target.write(piece)
+            size -= len(piece)
+        if source.readline(_LONGEST_LINE) != b"\r\n":
+            raise ValueError("A piece is longer than it said.")
+    # Trailers, up to the empty line.
+    while source.readline(_LONGEST_LINE) not in (b"\r\n", b""):
+        pass

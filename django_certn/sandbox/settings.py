@@ -25,6 +25,7 @@ def configure(*, host: str, database: Path) -> None:
             "django.contrib.contenttypes",
             "django.contrib.auth",
             "oauth2_provider",
+            "django_certn.sandbox",
         ],
         MIDDLEWARE=[
             "django_certn.sandbox.middleware.say_what_it_is",

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.web import Web
+
 HERE = Path(__file__).parent
 PACKAGES = HERE / "packages"
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
@@ -22,3 +24,10 @@ def pytest_collection_modifyitems(items):
 
 def uses_database(item):
     return DATABASE_FIXTURES & set(item.fixturenames) or list(item.iter_markers("django_db"))
+
+
+@pytest.fixture
+def web(sandbox):
+    """Asks the sandbox over HTTP."""
+    with Web(sandbox.url) as session:
+        yield session
