@@ -234,6 +234,8 @@ class CertnCredentialAdmin(BaseAdmin):
         self, request: HttpRequest, obj: CertnCredential, form: Any, change: Any
     ) -> None:
         obj.save(update_fields=getattr(form, "update_fields", None))
+        for warning in getattr(form, "warnings", ()):
+            self.message_user(request, str(warning), messages.WARNING)
 
     def response_add(
         self, request: HttpRequest, obj: CertnCredential, post_url_continue: str | None = None

@@ -25,6 +25,7 @@ from django_certn.secret import (
     MaskedStr,
     clean_pasted,
     clean_secret,
+    clean_text,
     looks_encrypted,
 )
 
@@ -156,13 +157,13 @@ class UndecryptableSecret(Secret):
     def plain_text(self) -> Secret | None:
         """Return the secret that the column holds in clear, or ``None`` when it holds none.
 
-        What a form would refuse is none; neither is ciphertext with something around it, such as
+        What cannot be a secret is none; neither is ciphertext with something around it, such as
         the quotes that a hand-written statement left there.
         """
         if CIPHERTEXT_START in self.stored:
             return None
         with suppress(ValidationError):
-            return Secret(clean_secret(self.stored))
+            return Secret(clean_text(self.stored))
         return None
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:

@@ -4,13 +4,15 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from django_certn.conf import Scheme, environment_choices, scheme_of
 from django_certn.fields import SecretFormField, UndecryptableSecret
-from django_certn.keys import looks_like_api_key
+from django_certn.keys import look_swapped, looks_like_api_key
 from django_certn.models import KEY_FIELDS, CertnCredential
 from django_certn.secret import clean_pasted
 
@@ -20,6 +22,9 @@ else:
     BaseForm = forms.ModelForm
 
 __all__ = ["CertnCredentialForm"]
+
+AGAIN = "-again"  # behind the name of an input that has to be filled in once more
+NOT_KEPT = _("What you pasted was not kept: paste it again.")
 
 
 def environment_label(slug: str) -> str:
@@ -43,6 +48,18 @@ def describe_environments() -> str:
         "pairs": ", ".join(labels[Scheme.OAUTH]),
         "api_keys": ", ".join(labels[Scheme.API_KEY]),
     }
+
+
+class SecretInput(forms.PasswordInput):
+    """A password input that can say, to the form which it is sent with, that it came back empty."""
+
+    comes_back = False
+
+    def render(self, name: str, value: Any, *args: Any, **kwargs: Any) -> SafeString:
+        shown = super().render(name, value, *args, **kwargs)
+        if not self.comes_back:
+            return shown
+        return format_html('{}<input type="hidden" name="{}" value="1">', shown, name + AGAIN)
 
 
 class CertnCredentialForm(BaseForm):
@@ -88,17 +105,46 @@ class CertnCredentialForm(BaseForm):
             environment.choices = [*environment.choices, (stored, environment_label(stored))]
 
     def _describe_secret(self, field: forms.Field) -> None:
+        field.widget = SecretInput(field.widget.attrs)
+        stored = self.instance.client_secret
         if self.instance._state.adding:
             return
-        if isinstance(self.instance.client_secret, UndecryptableSecret):
+        if isinstance(stored, UndecryptableSecret):
             field.required = False
             field.help_text = _(
                 "The stored secret cannot be read with this FIELD_ENCRYPTION_KEY. Bring the "
                 "earlier encryption key back, or enter a new pair from Certn's Partner tab."
             )
-        elif self.instance.client_secret:
+            if stored.plain_text() is not None:
+                field.help_text = _(
+                    "The stored secret is in the database in clear, and is not used. Run "
+                    "manage.py certn_reencrypt --encrypt-plaintext. Whoever could read the "
+                    "database, or a backup of it, may know it: better refresh the keys on Certn's "
+                    "Partner tab, and enter the new pair."
+                )
+        elif stored:
             field.required = False
             field.help_text = _("A secret is stored. Leave this empty to keep it.")
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        secret = self.fields.get("secret")
+        if not secret or not self.is_bound or not self._is_secret_expected():
+            return
+        # Whenever this is drawn again, the input is empty, be it for an error of another form.
+        secret.widget.comes_back = True
+        # Of the bound field, which has taken over the text of the field by now.
+        bound: Any = self["secret"]
+        if not self.errors:
+            bound.help_text = NOT_KEPT
+        elif not secret.required:
+            bound.help_text = _("A secret is stored. To keep it, open this page anew.")
+        if self.errors and "secret" not in self.errors:
+            self._refuse_secret(NOT_KEPT, code="not_kept")
+
+    def _is_secret_expected(self) -> bool:
+        """Return whether one was typed, in this round or in one before it."""
+        return "secret" in self.changed_data or self.add_prefix("secret") + AGAIN in self.data
 
     def clean_client_id(self) -> str:
         return clean_pasted(self.cleaned_data["client_id"])
@@ -116,6 +162,8 @@ class CertnCredentialForm(BaseForm):
             )
         elif secret:
             self.instance.client_secret = secret
+        elif "secret" not in self.errors and self._is_secret_expected():
+            self._refuse_secret(NOT_KEPT, code="not_kept")
         elif "secret" not in self.errors and self._key_changed(cleaned):
             # Or whoever may change the row, and not see the secret, decides where it is sent.
             self._refuse_secret(
@@ -166,6 +214,19 @@ class CertnCredentialForm(BaseForm):
     def _refuse_secret(self, message: Any, code: str) -> None:
         error = forms.ValidationError(message, code=code)
         self.add_error("secret" if "secret" in self.fields else None, error)
+
+    @property
+    def warnings(self) -> list[Any]:
+        """What looks wrong in a valid form and may be right: sentences, one each."""
+        client_id, secret = (self.cleaned_data.get(name) for name in ("client_id", "secret"))
+        if not client_id or not secret or not look_swapped(client_id, secret):
+            return []
+        return [
+            _(
+                "The Client ID and the Client Secret look as if each stood in the other's place. "
+                "If Certn refuses this key, enter both again."
+            )
+        ]
 
     def _get_validation_exclusions(self) -> set[str]:
         # The form field has judged it. The model refuses one that left the settings, and no other

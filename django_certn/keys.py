@@ -9,8 +9,17 @@ from django.utils.translation import gettext_lazy as _
 
 from django_certn.conf import Environment, Scheme
 from django_certn.fields import Secret
+from django_certn.secret import VSCHAR, validate_key
 
-__all__ = ["UNSEEN", "Key", "looks_like_api_key", "validate_client_id", "validate_name"]
+__all__ = [
+    "UNSEEN",
+    "Key",
+    "look_swapped",
+    "looks_like_api_key",
+    "validate_client_id",
+    "validate_name",
+    "validate_pasted_client_id",
+]
 
 # Shapes that were seen: eight characters, a dot and 32 more, and the sample in Certn's own pages.
 # They are nowhere promised, so they explain what is refused anyhow, and refuse nothing:
@@ -74,6 +83,27 @@ def validate_client_id(client_id: str, scheme: Scheme | None) -> None:
         )
 
 
+def validate_pasted_client_id(text: str) -> None:
+    """Refuse what clearly is no Client ID; what is not ASCII is refused with another sentence.
+
+    Raises:
+        ValidationError: with what it is instead.
+    """
+    if VSCHAR.fullmatch(text):
+        validate_key(text)
+
+
 def looks_like_api_key(text: str) -> bool:
     """Return whether this is clearly an API key of CertnCentric."""
     return API_KEY.fullmatch(text) is not None
+
+
+def look_swapped(client_id: str, secret: str) -> bool:
+    """Return whether the two look as if each stood in the other's place.
+
+    Both are made to lengths that differ, and the sandbox writes into them what they are. Neither
+    is promised, so this is for a warning and refuses nothing.
+    """
+    if client_id.startswith("sandbox-secret-") or secret.startswith("sandbox-id-"):
+        return True
+    return len(client_id) >= 2 * len(secret)

@@ -17,7 +17,7 @@ from django_certn.exceptions import (
 )
 from django_certn.expiry import end_of_key
 from django_certn.fields import EncryptedSecretField, UndecryptableSecret
-from django_certn.keys import Key, validate_client_id, validate_name
+from django_certn.keys import Key, validate_client_id, validate_name, validate_pasted_client_id
 from django_certn.secret import VSCHAR, clean_pasted
 
 __all__ = ["CertnCredential", "Key"]
@@ -98,7 +98,8 @@ class CertnCredential(models.Model):
             RegexValidator(
                 rf"\A{VSCHAR.pattern}\Z",
                 _("A Client ID holds printable ASCII characters only: copy it again."),
-            )
+            ),
+            validate_pasted_client_id,
         ],
         help_text=_("Shown on Certn's Partner tab, under API Keys. An API key has none."),
     )

@@ -8,7 +8,16 @@ from typing import Any, Self
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-__all__ = ["MASK", "MAX_LENGTH", "VSCHAR", "MaskedStr", "clean_pasted", "clean_secret"]
+__all__ = [
+    "MASK",
+    "MAX_LENGTH",
+    "VSCHAR",
+    "MaskedStr",
+    "clean_pasted",
+    "clean_secret",
+    "clean_text",
+    "validate_key",
+]
 
 MASK = "********"
 MAX_LENGTH = 1024  # characters; Certn documents no length, so this only keeps nonsense out
@@ -96,8 +105,95 @@ def clean_pasted(text: str) -> str:
     return text.strip("".join(edges))
 
 
+# What clearly is no key, and what it is instead. Words and signs that a random key could hold
+# somewhere count only where they stand as a person copies them.
+NO_KEY: list[tuple[str, re.Pattern[str], Any]] = [
+    (
+        "masked",
+        re.compile(r"[*\u2022\u25cf\u00b7\u2217\uff0a]+"),
+        _(
+            "This is what a page shows in place of a secret, and not the secret: copy it where "
+            "it is shown in full."
+        ),
+    ),
+    (
+        "quoted",
+        re.compile(
+            r"""([\"'`]).*\1[,;]*|[\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb].*""", re.DOTALL
+        ),
+        _("This is in quotes: paste it without them."),
+    ),
+    (
+        "json",
+        re.compile(r"\{.*\}[,;]*|\[.*\][,;]*", re.DOTALL),
+        _("This is JSON: paste one value of it alone, without its quotes."),
+    ),
+    (
+        "header",
+        re.compile(r"(authorization:|(bearer|basic|api-key)\s).*", re.DOTALL | re.IGNORECASE),
+        _("This is a header, such as “Bearer ...”, and not a key: paste the key alone."),
+    ),
+    (
+        "labelled",
+        re.compile(
+            r"(export\s+)?(client[ _-]?(id|secret)|api[ _-]?key|secret|token)\s*[:=].*",
+            re.DOTALL | re.IGNORECASE,
+        ),
+        _("This has its name in front: paste what comes after that."),
+    ),
+    (
+        "assigned",
+        re.compile(
+            r"(export\s+)?([A-Z][A-Z0-9]*(_[A-Z0-9]+)+|(?i:(\w+_)?(secret|key|client|certn)(_\w+)?))\s*=[^=].*",
+            re.DOTALL | re.ASCII,
+        ),
+        _("This is a line of settings, NAME=value: paste what comes after the equals sign."),
+    ),
+    (
+        "address",
+        re.compile(r"https?://.*", re.DOTALL | re.IGNORECASE),
+        _("This is an address, and not a key."),
+    ),
+    (
+        "placeholder",
+        re.compile(r"<.*>", re.DOTALL),
+        _("This stands for a key in a text, and is none: paste the key as Certn shows it."),
+    ),
+    (
+        "space",
+        re.compile(r".*\s.*", re.DOTALL),
+        _("There is a space or a line end in this, and in a key there is none: copy it again."),
+    ),
+]
+
+
+def validate_key(text: str) -> None:
+    """Refuse what clearly is no Client ID, no Client Secret and no API key.
+
+    Raises:
+        ValidationError: with what it is instead. It does not hold the text.
+    """
+    if len(text) > MAX_LENGTH:
+        return  # refused for that, and no pattern takes its time over megabytes
+    for code, pattern, message in NO_KEY:
+        if pattern.fullmatch(text):
+            raise ValidationError(message, code=code)
+
+
 def clean_secret(value: str) -> MaskedStr:
     """Return the secret that was pasted.
+
+    Raises:
+        ValidationError: it cannot be a secret, or clearly is none. No error holds the value, not
+            even as a parameter.
+    """
+    text = MaskedStr(clean_pasted(value))
+    validate_key(text)
+    return clean_text(text)
+
+
+def clean_text(value: str) -> MaskedStr:
+    """Return the text of a secret, wherever it comes from.
 
     Raises:
         ValidationError: it cannot be a secret. No error holds the value, not even as a parameter.

@@ -322,6 +322,27 @@ class TestSave:
         assert response.status_code == 200
         assert NEW_SECRET not in page(response)
 
+    def test_a_secret_is_asked_for_again_after_an_error(self, client, row):
+        response = client.post(change_url(row), SAVED | {"secret": NEW_SECRET, "name": ""})
+        html = page(response)
+        assert "What you pasted was not kept: paste it again." in html
+        (name,) = re.findall(r'<input type="hidden" name="(secret-[^"]+)"', html)
+        response = client.post(change_url(row), SAVED | {name: "1"})
+        assert response.status_code == 200
+        assert "What you pasted was not kept: paste it again." in page(response)
+        client.post(change_url(row), SAVED | {name: "1", "secret": NEW_SECRET})
+        row.refresh_from_db()
+        assert row.client_secret == NEW_SECRET
+
+    def test_halves_that_look_swapped_are_warned_of(self, client, row):
+        data = SAVED | {"client_id": "f" * 128, "secret": "a" * 40}
+        response = client.post(change_url(row), data, follow=True)
+        warning = next(iter(response.context["messages"]))
+        assert warning.level_tag == "warning"
+        assert "in the other&#x27;s place" in page(response)
+        row.refresh_from_db()
+        assert row.client_id == "f" * 128
+
     def test_the_pair_rule(self, client, row):
         response = client.post(change_url(row), SAVED | {"client_id": "another-id"})
         assert "The stored secret belongs to the earlier" in page(response)

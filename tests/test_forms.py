@@ -1,3 +1,4 @@
+import re
 from datetime import date, timedelta
 
 import pytest
@@ -392,17 +393,17 @@ class TestAPIKey:
     @pytest.mark.parametrize("environment", ["production", "demo"])
     def test_a_pair_needs_its_client_id(self, environment):
         form = CertnCredentialForm(typed(environment=environment, client_id=" ", secret=SECRET))
-        assert reasons(form) == {"client_id": ["blank"]}
+        assert reasons(form) == {"client_id": ["blank"], "secret": ["not_kept"]}
 
     def test_a_client_id_left_over_is_refused(self):
         form = CertnCredentialForm(centric(client_id="fake-id", secret=API_KEY))
-        assert reasons(form) == {"client_id": ["left_over"]}
+        assert reasons(form) == {"client_id": ["left_over"], "secret": ["not_kept"]}
         assert "An API key has no Client ID: leave this empty." in str(form.errors)
 
     @pytest.mark.parametrize("environment", ["demo", "production"])
     def test_in_place_of_a_pair_is_recognised(self, environment):
         form = CertnCredentialForm(typed(environment=environment, client_id="", secret=API_KEY))
-        assert reasons(form) == {"environment": ["other_kind"]}
+        assert reasons(form) == {"environment": ["other_kind"], "secret": ["not_kept"]}
         assert "is an API key of CertnCentric" in str(form.errors)
         assert API_KEY not in str(form.errors)
 
@@ -479,3 +480,134 @@ class TestAPIKey:
             {"name": "default", "expires_on": "", "is_active": "on"}, instance=read(api_key)
         )
         assert form.is_valid(), form.errors
+
+
+class TestASecretThatWasNotKept:
+    """A password input forgets what was typed when another field is wrong."""
+
+    def test_is_asked_for_again(self, credential):
+        form = form_for(credential, name="", secret=NEW_SECRET)
+        assert set(form.errors) == {"name", "secret"}
+        assert form.errors["secret"] == ["What you pasted was not kept: paste it again."]
+        assert "open this page anew" in form["secret"].help_text
+        assert NEW_SECRET not in form.as_p()
+
+    def test_is_required_in_the_next_round(self, credential):
+        first = form_for(credential, name="", secret=NEW_SECRET)
+        form = form_for(credential, **hidden_in(first))
+        assert form.errors == {"secret": ["What you pasted was not kept: paste it again."]}
+        assert form["secret"].errors.as_data()[0].code == "not_kept"
+        again = form_for(credential, **hidden_in(form))
+        assert set(again.errors) == {"secret"}
+        last = form_for(credential, secret=NEW_SECRET, **hidden_in(again))
+        assert last.is_valid(), last.errors
+        last.save()
+        assert read(credential).client_secret == NEW_SECRET
+
+    def test_is_required_after_one_that_was_refused(self, credential):
+        first = form_for(credential, secret=f'"{NEW_SECRET}"')
+        assert "in quotes" in first.errors["secret"][0]
+        assert set(form_for(credential, **hidden_in(first)).errors) == {"secret"}
+
+    def test_is_asked_for_when_another_form_of_the_page_is_wrong(self, credential):
+        form = form_for(credential, secret=NEW_SECRET)
+        assert form.is_valid()
+        assert form["secret"].help_text == "What you pasted was not kept: paste it again."
+        assert hidden_in(form)
+
+    def test_of_a_new_row(self):
+        form = CertnCredentialForm(typed(name="", secret=NEW_SECRET))
+        assert form.errors["secret"] == ["What you pasted was not kept: paste it again."]
+        assert "is stored. To keep" not in form["secret"].help_text
+        again = CertnCredentialForm(typed(**hidden_in(form)))
+        assert set(again.errors) == {"secret"}
+
+    def test_with_a_prefix(self, credential):
+        data = {f"a-{name}": value for name, value in typed(name="", secret=NEW_SECRET).items()}
+        form = CertnCredentialForm(data, instance=credential, prefix="a")
+        assert form.errors["secret"]
+        data = {f"a-{name}": value for name, value in typed().items()}
+        again = CertnCredentialForm(data | hidden_in(form), instance=credential, prefix="a")
+        assert set(again.errors) == {"secret"}
+
+    @pytest.mark.parametrize("secret", ["", "  "])
+    def test_nothing_is_asked_where_nothing_was_typed(self, credential, secret):
+        form = form_for(credential, name="", secret=secret)
+        assert set(form.errors) == {"name"}
+        assert hidden_in(form) == {}
+        assert form_for(credential).is_valid()
+        assert hidden_in(CertnCredentialForm(instance=credential)) == {}
+
+
+def hidden_in(form):
+    inputs = re.findall(r'<input type="hidden" name="(.+?)" value="(.+?)">', str(form["secret"]))
+    return dict(inputs)
+
+
+class TestSwapped:
+    @pytest.mark.parametrize(
+        ("client_id", "secret"),
+        [
+            ("f" * 128, "f" * 40),
+            ("sandbox-secret-fake", "sandbox-id-fake"),
+            ("sandbox-secret-fake", "fake-of-any-length-whatever"),
+        ],
+    )
+    def test_is_warned_of_and_stored(self, client_id, secret):
+        form = CertnCredentialForm(typed(client_id=client_id, secret=secret))
+        assert form.is_valid()
+        (warning,) = form.warnings
+        assert "in the other's place" in str(warning)
+        assert read(form.save()).client_id == client_id
+
+    @pytest.mark.parametrize(
+        ("client_id", "secret"),
+        [
+            ("f" * 40, "f" * 128),
+            ("f" * 40, "g" * 40),
+            ("f" * 36, "f" * 32),
+            ("sandbox-rejected", "sandbox-any"),
+        ],
+    )
+    def test_no_warning(self, client_id, secret):
+        form = CertnCredentialForm(typed(client_id=client_id, secret=secret))
+        assert form.is_valid()
+        assert form.warnings == []
+
+    def test_nothing_to_compare(self, credential):
+        form = form_for(credential)
+        assert form.is_valid()
+        assert form.warnings == []
+
+
+class TestWhatIsNoKey:
+    @pytest.mark.parametrize("field", ["client_id", "secret"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "'fake'",
+            "`fake`",
+            "fake fake",
+            "Bearer fake",
+            "Client Secret: fake",
+            "CERTN_SECRET=fake",
+            '{"a": 1}',
+            "********",
+        ],
+    )
+    def test_is_refused_in_either_field(self, credential, field, text):
+        form = form_for(credential, **{"secret": NEW_SECRET, field: text})
+        assert field in form.errors
+        assert text not in str(form.errors.get("secret", ""))
+        assert read(credential).client_secret == SECRET
+
+
+def test_a_secret_in_clear_is_said_to_be_in_clear(credential):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE django_certn_certncredential SET client_secret = %s", ["fake-in-clear"]
+        )
+    field = CertnCredentialForm(instance=read(credential)).fields["secret"]
+    assert "in the database in clear" in str(field.help_text)
+    assert "certn_reencrypt --encrypt-plaintext" in str(field.help_text)
+    assert not field.required

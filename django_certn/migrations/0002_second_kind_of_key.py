@@ -46,7 +46,8 @@ class Migration(migrations.Migration):
                     django.core.validators.RegexValidator(
                         "\\A[\\x20-\\x7e]+\\Z",
                         "A Client ID holds printable ASCII characters only: copy it again.",
-                    )
+                    ),
+                    django_certn.keys.validate_pasted_client_id,
                 ],
                 verbose_name="Client ID",
             ),
