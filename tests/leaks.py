@@ -15,9 +15,9 @@ from urllib.parse import quote, quote_plus
 from django_certn.tokens.fetch import Fetcher
 from django_certn.tokens.memo import Memos
 
-# Obviously fake, and with what the encodings change: slash, plus, percent, space.
+# Obviously fake, and with what the encodings change: slash, plus, percent, equals sign.
 CLIENT_ID = "fake-client/+%id"
-SECRET = "fake-secret/Kx9+Qw7 Zt3%Mark"
+SECRET = "fake-secret/Kx9+Qw7=Zt3%Mark"
 TOKEN = "fake-token/Vb5+Ny8~Hd2_Mark"
 
 TESTS = str(Path(__file__).parent)
