@@ -17,18 +17,30 @@ from django_certn.exceptions import (
     CertnUnavailableError,
     CredentialRejectedError,
     EndpointRetiredError,
+    ExchangeConfigurationError,
     InvalidTokenResponseError,
     RateLimitedError,
     TokenError,
 )
 from django_certn.secret import MaskedStr
 
-__all__ = ["FAILURES", "MAX_BODY", "Answer", "Judge", "TokenResponse"]
+__all__ = [
+    "CONFIGURATION",
+    "FAILURES",
+    "MAX_BODY",
+    "Answer",
+    "TokenResponse",
+    "error_of",
+    "parse_object",
+    "read_answer",
+    "refusal",
+    "unanswered",
+]
 
 MAX_BODY = 64 * 1024  # bytes, after decoding
 MAX_TOKEN = 8192  # characters
 MAX_LIFETIME = 24 * 60 * 60.0  # seconds; longer ones are cut to this
-DEFAULT_LIFETIME = 300.0  # seconds, for an answer that tells none
+DEFAULT_LIFETIME = 300.0  # seconds, for an answer that names none
 MAX_RETRY_AFTER = 24 * 60 * 60  # seconds
 
 ACCESS_TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)  # RFC 6749, appendix A.12, without the space
@@ -49,18 +61,39 @@ ERROR_CODES = {
     "unsupported_grant_type",
 }
 
-
 # Why no answer came, or not all of it: a code, and words that go on from "no answer: ".
 FAILURES = {
     "certificate": gettext_noop("its certificate is not trusted"),
     "tls": gettext_noop("TLS failed"),
-    "proxy": gettext_noop("the proxy failed"),
+    "proxy": gettext_noop("the proxy is out of reach, or refuses the connection"),
     "dns": gettext_noop("its name does not resolve"),
     "refused": gettext_noop("the connection was refused"),
-    "timeout": gettext_noop("no answer in time"),
+    "timeout": gettext_noop("it did not answer in time"),
     "broken": gettext_noop("the connection broke off"),
     "not_http": gettext_noop("the answer is not HTTP"),
     "no_thread": gettext_noop("no thread could be started"),
+}
+
+# Why nothing could be sent: a code, and what in the environment of the process is at fault.
+CONFIGURATION = {
+    "ca_bundle": "the file of trusted certificates in {variable} cannot be used",
+    "proxy_url": "the address of the proxy in {variable} cannot be used",
+}
+
+# Codes that ask for another try; the second is there for what has no status of its own.
+LATER = {"temporarily_unavailable", "server_error"}
+LATER_STATUSES = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}
+
+# What says of the key that it is refused; a 401 does without a code.
+KEY_STATUSES = {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN}
+KEY_CODES = {"invalid_client", "unauthorized_client"}
+
+REDIRECTS = {
+    HTTPStatus.MOVED_PERMANENTLY,
+    HTTPStatus.FOUND,
+    HTTPStatus.SEE_OTHER,
+    HTTPStatus.TEMPORARY_REDIRECT,
+    HTTPStatus.PERMANENT_REDIRECT,
 }
 
 
@@ -73,13 +106,16 @@ class Answer:
         headers: of the answer.
         body: decoded, and cut off one byte after `MAX_BODY`; ``None`` when it did not come to its
             end.
-        failure: why it did not: one of `FAILURES`, or the name of an exception's type.
+        failure: why it did not: one of `FAILURES` or `CONFIGURATION`, or the name of an exception's
+            type.
+        variable: the environment variable that is at fault, of `CONFIGURATION`.
     """
 
     status: int | None
     headers: Mapping[str, str] = field(repr=False)  # these may echo ours,
     body: bytes | None = field(repr=False)  # and this holds a token
     failure: str = ""
+    variable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,78 +131,125 @@ class TokenResponse:
     expires_in: float
 
 
-class Judge:
-    """Tells what an answer means: first by its status, then by its body.
+def read_answer(
+    answer: Answer, *, name: str, environment: Environment
+) -> TokenResponse | TokenError:
+    """Return the token that a complete answer brings, or the error that it amounts to.
 
-    It does not know the key, so nothing that it says can hold it.
+    The status counts first, and then the body. The key is not known here, so nothing that is
+    returned can hold it.
+
+    Args:
+        answer: of the token endpoint.
+        name: the name of the credential, for the message of the error.
+        environment: of the credential, likewise.
     """
+    outcome = interpret(answer)
+    if isinstance(outcome, TokenResponse):
+        return outcome
+    return error_of(answer, outcome, f"No token for {name!r} from {environment.base_url}")
 
-    subject = "No token for %r from"
 
-    def __init__(self, name: str, environment: Environment) -> None:
-        self.name = name
-        self.environment = environment
-        self.status: int | None = None
-        self.headers: Mapping[str, str] = {}
+# What an error is made of: its class, the reason in its message, and its code.
+Fault = tuple[type[TokenError], str, str]
 
-    def see(self, status: int | None, headers: Mapping[str, str]) -> None:
-        self.status, self.headers = status, headers
 
-    def unreachable(self, failure: str) -> TokenError:
-        """Return the error for an answer that did not come, or did not come to its end."""
-        if self.status not in (None, HTTPStatus.OK):
-            return self.refusal("")  # the status said enough
-        return self.error(CertnUnavailableError, FAILURES.get(failure, failure), failure)
+def error_of(answer: Answer, fault: Fault, subject: str) -> TokenError:
+    """Return the error that an answer amounts to; its message begins with the subject."""
+    kind, reason, code = fault
+    status = f" (HTTP {answer.status})" if answer.status else ""
+    return kind(
+        f"{subject}: {reason}{status}.",
+        http_status=answer.status,
+        error_code=code,
+        retry_after=parse_retry_after(answer.headers.get("Retry-After", "")),
+    )
 
-    def hear(self, body: bytes) -> TokenResponse | TokenError:
-        payload = parse_object(body)
-        code = error_code(payload)
-        if self.status != HTTPStatus.OK:
-            return self.refusal(code)
-        lifetime = parse_lifetime((payload or {}).get("expires_in"))
-        if len(body) > MAX_BODY:
-            flaw = f"more than {MAX_BODY // 1024} KiB"
-        elif payload is None:
-            flaw = "something that is not a JSON object"
-        elif payload.get("error") is not None:
-            flaw = "an error in place of a token"
-        elif not is_token(payload.get("access_token")):
-            flaw = "no usable access_token"
-        elif not is_bearer(payload.get("token_type")):
-            flaw = "a token_type other than Bearer"
-        elif lifetime is None:
-            flaw = "an expires_in that is no lifetime"
-        else:
-            return TokenResponse(MaskedStr(payload["access_token"]), lifetime)
-        return self.error(InvalidTokenResponseError, flaw, code)
 
-    def refusal(self, code: str) -> TokenError:
-        refused = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN)
-        if self.status == HTTPStatus.UNAUTHORIZED or (
-            self.status in refused and code in ("invalid_client", "unauthorized_client")
-        ):
-            return self.error(CredentialRejectedError, "the key is refused", code)
-        if self.status == HTTPStatus.TOO_MANY_REQUESTS:
-            return self.error(RateLimitedError, "too many requests", code)
-        if self.status == HTTPStatus.GONE:
-            return self.error(EndpointRetiredError, "this API is retired", code)
-        if self.status is not None and self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return self.error(CertnUnavailableError, "the server failed", code)
-        return self.error(InvalidTokenResponseError, "an answer that is not a token", code)
+def interpret(answer: Answer) -> TokenResponse | Fault:
+    if answer.body is None and answer.status in (None, HTTPStatus.OK):
+        return unanswered(answer)
+    payload = parse_object(answer.body or b"")
+    code = error_code(payload)
+    if answer.status != HTTPStatus.OK or code in LATER:
+        return refusal(answer, payload, code)
+    lifetime = parse_lifetime((payload or {}).get("expires_in"))
+    if answer.body and len(answer.body) > MAX_BODY:
+        flaw = f"more than {MAX_BODY // 1024} KiB"
+    elif payload is None:
+        flaw = "something that is not a JSON object"
+    elif payload.get("error") is not None:
+        flaw = "an error in place of a token"
+    elif not is_token(payload.get("access_token")):
+        flaw = "no usable access_token"
+    elif not is_bearer(payload.get("token_type")):
+        flaw = "a token_type other than Bearer"
+    elif lifetime is None:
+        flaw = "an expires_in that is no lifetime"
+    else:
+        return TokenResponse(MaskedStr(payload["access_token"]), lifetime)
+    return InvalidTokenResponseError, flaw, code
 
-    def error(self, kind: type[TokenError], reason: str, code: str = "") -> TokenError:
-        answer = f" (HTTP {self.status})" if self.status else ""
-        return kind(
-            f"{self.subject % self.name} {self.environment.base_url}: {reason}{answer}.",
-            http_status=self.status,
-            error_code=code,
-            retry_after=parse_retry_after(self.headers.get("Retry-After", "")),
-        )
+
+def unanswered(answer: Answer) -> Fault:
+    """Return what an answer amounts to that did not come, or not to its end."""
+    failure = answer.failure
+    if failure in CONFIGURATION:
+        reason = CONFIGURATION[failure].format(variable=answer.variable)
+        return ExchangeConfigurationError, reason, failure
+    return CertnUnavailableError, FAILURES.get(failure, failure), failure
+
+
+def refusal(answer: Answer, payload: Mapping[str, Any] | None, code: str) -> Fault:
+    """Return what an answer amounts to that is no token by its status, or by its code."""
+    status = answer.status or 0
+    refuses_key = status in KEY_STATUSES and code in KEY_CODES
+    if status == HTTPStatus.UNAUTHORIZED:
+        if asks_for_a_login(answer, payload):
+            return CredentialRejectedError, "something in between asks for a login", "not_certn"
+        refuses_key = True
+    if status in REDIRECTS:
+        code = "redirect"
+    later = status in LATER_STATUSES or code in LATER
+    forbidden = status == HTTPStatus.FORBIDDEN
+    cases: list[tuple[bool, type[TokenError], str]] = [
+        (status == HTTPStatus.TOO_MANY_REQUESTS, RateLimitedError, "too many requests"),
+        (status == HTTPStatus.GONE, EndpointRetiredError, "this API is retired"),
+        (refuses_key, CredentialRejectedError, "the key is refused"),
+        (status >= HTTPStatus.INTERNAL_SERVER_ERROR, CertnUnavailableError, "the server failed"),
+        (later, CertnUnavailableError, "the server asks to try again later"),
+        (status in REDIRECTS, InvalidTokenResponseError, "a redirect, which is not followed"),
+        (forbidden, InvalidTokenResponseError, "the request is forbidden"),
+        (code != "", InvalidTokenResponseError, "the request is refused, and not for its key"),
+        (True, InvalidTokenResponseError, "an answer that is not a token"),
+    ]
+    return next((kind, reason, code) for is_it, kind, reason in cases if is_it)
+
+
+def asks_for_a_login(answer: Answer, payload: Mapping[str, Any] | None) -> bool:
+    """Return whether a 401 is that of a gateway in between.
+
+    An OAuth server may ask for Basic as well (RFC 6749, section 5.2), but says in JSON what is
+    wrong; so do Django REST framework, under ``detail``, and CertnCentric.
+    """
+    if payload is not None and any(payload.get(name) for name in SAYS_WHAT):
+        return False
+    challenges = answer.headers.get("WWW-Authenticate", "")
+    is_page = (
+        answer.headers.get("Content-Type", "").strip().lower().startswith("text/html")
+        or (answer.body or b"").lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
+    )
+    return is_page or BASIC_CHALLENGE.search(challenges) is not None
+
+
+SAYS_WHAT = ("error", "detail", "errors")
+BASIC_CHALLENGE = re.compile(r"(?:^|,)\s*basic(?:[\s,]|$)", re.IGNORECASE)
 
 
 def parse_object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object, in UTF-8 with or without a byte order mark."""
     try:
-        payload = json.loads(body[:MAX_BODY].decode("utf-8"))
+        payload = json.loads(body[:MAX_BODY].decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
     return payload if isinstance(payload, dict) else None

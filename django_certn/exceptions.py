@@ -159,6 +159,12 @@ class ExchangeConfigurationError(TokenError, CertnConfigurationError):
     status = Status.MISCONFIGURED
 
 
+def cause_of(error: TokenError) -> str:
+    """Return the error's status, and what it was concluded from: ``rejected (401 not_certn)``."""
+    cause = " ".join(str(part) for part in (error.http_status, error.error_code) if part)
+    return f"{error.status} ({cause})" if cause else error.status
+
+
 def place_of(error: BaseException) -> str:
     """Return where an error was raised: all that may be shown of one that nobody foresaw."""
     place = "?"

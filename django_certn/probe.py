@@ -9,13 +9,21 @@ from typing import Any
 import requests
 from requests.auth import AuthBase
 
-from django_certn.answers import FAILURES, MAX_BODY, Answer, Judge, parse_object
+from django_certn.answers import (
+    MAX_BODY,
+    Answer,
+    Fault,
+    error_of,
+    parse_object,
+    refusal,
+    unanswered,
+)
 from django_certn.conf import Environment
 from django_certn.exceptions import (
-    CertnUnavailableError,
     InvalidTokenResponseError,
     Status,
     TokenError,
+    cause_of,
     place_of,
 )
 from django_certn.keys import Key
@@ -99,7 +107,7 @@ def check_api_key(key: Key, *, timeout: float) -> int:
     name, environment = key.name, key.environment.slug
     outcome: int | TokenError
     try:
-        outcome = judge_api_key(key, timeout)
+        outcome = attempt(key, timeout)
     except Exception as error:  # noqa: BLE001
         # A bug: its place alone is shown, since its frames hold the key.
         kind = type(error).__name__
@@ -114,7 +122,7 @@ def check_api_key(key: Key, *, timeout: float) -> int:
         "Check of the API key %r (%s): %s in %d ms",
         name,
         environment,
-        outcome.status if isinstance(outcome, TokenError) else Status.OK,
+        cause_of(outcome) if isinstance(outcome, TokenError) else Status.OK,
         (time.monotonic() - started) * 1000,
     )
     if isinstance(outcome, TokenError):
@@ -122,40 +130,37 @@ def check_api_key(key: Key, *, timeout: float) -> int:
     return outcome
 
 
-def judge_api_key(key: Key, timeout: float) -> int | TokenError:
+def attempt(key: Key, timeout: float) -> int | TokenError:
     request = requests.Request(
         "GET",
         key.environment.base_url + CASE_PATH,
         auth=HeaderAuth(f"Api-Key {key.client_secret.reveal()}"),
     )
     answer = fetch(requests.Session(), request, timeout=timeout)
-    judge = KeyJudge(key.name, key.environment)
-    judge.see(answer.status, answer.headers)
-    if answer.body is None:
-        return judge.unreachable(answer.failure)
-    return judge.weigh(answer.body)
+    outcome = interpret(answer)
+    if isinstance(outcome, int):
+        return outcome
+    subject = f"The API key of {key.name!r} is not confirmed by {key.environment.base_url}"
+    return error_of(answer, outcome, subject)
 
 
-class KeyJudge(Judge):
-    """Tells what an answer says of an API key."""
+def interpret(answer: Answer) -> int | Fault:
+    """Return the status of an answer that confirms the API key, or what it amounts to."""
+    body, status = answer.body, answer.status
+    if status is None or (body is None and status in CONFIRMING):
+        return unanswered(answer)
+    payload = parse_object(body or b"")
+    code = code_of(payload)
+    if status in CONFIRMING:
+        if payload is not None and len(body or b"") <= MAX_BODY:
+            return status
+        return InvalidTokenResponseError, "an answer that is not Certn's", ""
+    if status == HTTPStatus.FORBIDDEN:
+        return InvalidTokenResponseError, "it is not permitted", code
+    return refusal(answer, payload, code)
 
-    subject = "The API key of %r is not confirmed by"
 
-    def weigh(self, body: bytes) -> int | TokenError:
-        payload = parse_object(body)
-        if self.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
-            if payload is not None and len(body) <= MAX_BODY:
-                return self.status
-            return self.error(InvalidTokenResponseError, "an answer that is not Certn's")
-        code = code_of(payload)
-        if self.status == HTTPStatus.FORBIDDEN:
-            return self.error(InvalidTokenResponseError, "it is not permitted", code)
-        return self.refusal(code)
-
-    def unreachable(self, failure: str) -> TokenError:
-        if self.status == HTTPStatus.NOT_FOUND:
-            return self.error(CertnUnavailableError, FAILURES.get(failure, failure), failure)
-        return super().unreachable(failure)
+CONFIRMING = {HTTPStatus.OK, HTTPStatus.NOT_FOUND}
 
 
 def code_of(payload: dict[str, Any] | None) -> str:

@@ -12,8 +12,13 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR, socket
 from ssl import SSLContext
-from typing import Self
-from urllib.parse import parse_qs, unquote_plus
+from typing import Literal, Self
+from urllib.parse import parse_qs, unquote, unquote_plus
+
+# How a server reads both parts of HTTP Basic: as a form (django-oauth-toolkit), percent-decoded, so
+# that "+" stays (Authlib), or as they are (many more).
+Reading = Literal["form", "percent", "plain"]
+READINGS = {"form": unquote_plus, "percent": unquote, "plain": str}
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -34,10 +39,15 @@ class Recorded:
     @property
     def basic(self) -> tuple[str, str]:
         """Client ID and secret of the Basic header, decoded as RFC 6749, section 2.3.1 says."""
+        return self.basic_as("form")
+
+    def basic_as(self, reading: Reading) -> tuple[str, str]:
+        """The same in one of the ways in which servers read it."""
         scheme, _, encoded = self.headers["Authorization"].partition(" ")
         assert scheme == "Basic"
         client_id, _, secret = base64.b64decode(encoded).decode("ascii").partition(":")
-        return unquote_plus(client_id), unquote_plus(secret)
+        decode = READINGS[reading]
+        return decode(client_id), decode(secret)
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any  # noqa: N815
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
+    do_HEAD = do_OPTIONS = do_CONNECT = handle_any  # noqa: N815
 
     def log_message(self, *args):
         pass
@@ -129,6 +140,7 @@ class TokenEndpoint:
     def __init__(self, *, context: SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.context = context
         self.requests: list[Recorded] = []
+        self._key: tuple[str, str, Reading] | None = None
         self._lock = threading.Lock()
         self._scripts: defaultdict[str | None, Script] = defaultdict(Script)
         self._numbers = itertools.count(1)
@@ -183,6 +195,10 @@ class TokenEndpoint:
         """Let `script` write to the socket once the request was read; then the socket is closed."""
         self._add(Answer(script=script), path, times)
 
+    def require(self, client_id: str, secret: str, reading: Reading) -> None:
+        """Answer 401 to each request whose Basic header, read in this way, is not this pair."""
+        self._key = (client_id, secret, reading)
+
     def drip(self, connection: socket, content: bytes, every: float) -> None:
         """Send a byte at a time, with a pause after each, until the endpoint is closed."""
         for byte in content:
@@ -195,6 +211,7 @@ class TokenEndpoint:
         with self._lock:
             self.requests.clear()
             self._scripts.clear()
+            self._key = None
 
     def close(self) -> None:
         self._closing.set()
@@ -224,6 +241,8 @@ class TokenEndpoint:
         path = request.path.partition("?")[0]
         with self._lock:
             self.requests.append(request)
+            if self._key and request.basic_as(self._key[2]) != self._key[:2]:
+                return Answer(401, {"error": "invalid_client"})
             script = self._scripts[path if path in self._scripts else None]
             return script.queue.popleft() if script.queue else script.standing
 

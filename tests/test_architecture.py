@@ -20,7 +20,7 @@ LAYERS = [
     ["fields"],
     ["keys", "querysets"],
     ["models", "signals"],
-    ["transport", "answers", "oauth", "probe"],
+    ["transport", "answers", "decoding", "failures", "oauth", "probe"],
     ["tokens"],
     ["explanations", "outcomes", "verification"],
     ["client", "forms", "admin", "checks", "management", "testing"],

@@ -1,5 +1,7 @@
 """One bounded request: what is sent where, and what is not sent any more."""
 
+import contextvars
+import http.client
 import socket
 import ssl
 import threading
@@ -10,10 +12,12 @@ from types import SimpleNamespace
 import pytest
 import requests
 import trustme
+import urllib3
 from requests.auth import HTTPBasicAuth
 
 from django_certn.answers import FAILURES, MAX_BODY
-from django_certn.transport import MAX_WIRE, Line, ca_bundle, fetch
+from django_certn.failures import ca_bundle
+from django_certn.transport import MAX_WIRE, Sockets, fetch
 from tests.endpoint import TokenEndpoint
 from tests.services import free_port
 
@@ -60,6 +64,85 @@ def test_an_answer(endpoint):
 def test_neither_head_nor_body_is_shown(endpoint):
     endpoint.answer(200, "fake-token", {"X-Echo": "fake-token"})
     assert "fake-token" not in repr(fetched(endpoint.url))
+
+
+def test_what_a_library_does_on_the_way_is_in_the_callers_context(endpoint, monkeypatch):
+    """Request ids are there in what it logs, and the parents of what it traces."""
+    request_id = contextvars.ContextVar("request_id", default="")
+    seen = []
+    send = requests.Session.send
+
+    def spy(self, *args, **kwargs):
+        seen.append(request_id.get())
+        return send(self, *args, **kwargs)
+
+    monkeypatch.setattr(requests.Session, "send", spy)
+    request_id.set("fake-request-1")
+    assert fetched(endpoint.url).status == 200
+    assert seen == ["fake-request-1"]
+
+
+def test_the_reason_phrase_reaches_nobody(endpoint, monkeypatch):
+    """A server may put there what it was sent, and sentry-sdk writes it into a span."""
+    echo = b"HTTP/1.1 401 Basic fake-echo\r\nContent-Length: 0\r\n\r\n"
+    endpoint.raw(lambda connection: connection.sendall(echo))
+    seen = []
+    getresponse = http.client.HTTPConnection.getresponse
+
+    def spy(self):
+        response = getresponse(self)
+        seen.append(response.reason)
+        return response
+
+    monkeypatch.setattr(http.client.HTTPConnection, "getresponse", spy)
+    responses = []
+    build = requests.adapters.HTTPAdapter.build_response
+
+    def spy_too(self, request, response):
+        responses.append(build(self, request, response))
+        return responses[-1]
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "build_response", spy_too)
+    assert fetched(endpoint.url).status == 401
+    assert seen == [""]
+    assert [(one.reason, one.raw.reason) for one in responses] == [("", "")]
+
+
+def test_http_client_prints_nothing(endpoint, monkeypatch, capsys):
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+    assert fetched(endpoint.url).status == 200
+    assert capsys.readouterr() == ("", "")
+
+
+def chunks(size):
+    def script(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(0, MAX_BODY, size):
+            connection.sendall(b"%x\r\n%s\r\n" % (size, b"x" * size))
+        connection.sendall(b"0\r\n\r\n")
+
+    return script
+
+
+@pytest.mark.parametrize("size", [256, 16 * 1024])
+def test_a_body_in_chunks(endpoint, size):
+    endpoint.raw(chunks(size))
+    assert fetched(endpoint.url).body == b"x" * MAX_BODY
+
+
+def test_a_full_body_is_read_in_large_pieces(endpoint, monkeypatch):
+    """Byte by byte it took 0.3 s of CPU."""
+    calls = []
+    read = urllib3.HTTPResponse.read
+
+    def spy(self, *args, **kwargs):
+        calls.append(args)
+        return read(self, *args, **kwargs)
+
+    monkeypatch.setattr(urllib3.HTTPResponse, "read", spy)
+    endpoint.answer(200, b"x" * MAX_BODY)
+    assert len(fetched(endpoint.url).body) == MAX_BODY
+    assert 1 <= len(calls) < 9
 
 
 @pytest.mark.parametrize("size", [MAX_BODY - 1, MAX_BODY, MAX_BODY + 1, MAX_BODY + 999])
@@ -162,13 +245,48 @@ class TestTime:
         assert eventually(lambda: not requests_under_way())
         assert endpoint.hits == 0
 
+    @pytest.mark.parametrize(
+        "at_once",
+        [
+            b"",
+            b"HTTP/1.1 200 OK\r\nX: ",
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n",
+            b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 9999\r\n\r\n",
+        ],
+        ids=["status line", "head", "body", "body of a known length", "chunk", "redirect"],
+    )
+    def test_what_drips_ends_in_time_and_so_does_its_thread(self, endpoint, at_once):
+        def script(connection):
+            connection.sendall(at_once)
+            endpoint.drip(connection, b"H" * 9999, 0.02)
+
+        endpoint.raw(script)
+        began = time.monotonic()
+        answer = fetched(endpoint.url, BUDGET)
+        assert (answer.body, answer.failure) == (None, "timeout")
+        assert time.monotonic() - began < BUDGET + 1
+        assert eventually(lambda: not requests_under_way(), seconds=2)
+
+    def test_a_dripping_body_over_tls(self, tls_endpoint, monkeypatch):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", tls_endpoint.ca_file)
+
+        def script(connection):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+            tls_endpoint.drip(connection, b"x" * 9999, 0.02)
+
+        tls_endpoint.raw(script)
+        assert fetched(tls_endpoint.url, BUDGET).failure == "timeout"
+        assert eventually(lambda: not requests_under_way(), seconds=2)
+
     def test_a_handshake_that_stalls(self):
         with socket.create_server(("127.0.0.1", 0)) as server:
             answer = fetched(f"https://localhost:{server.getsockname()[1]}", BUDGET)
             assert answer.failure == "timeout"
             assert eventually(lambda: not requests_under_way())
 
-    def test_cutting_keeps_the_encryption_on(self, certificate):
+    def test_shutting_down_keeps_the_encryption_on(self, certificate):
         """SSLSocket.shutdown() takes it off: whoever sends at that moment sends in clear."""
         context, ca_file = certificate
         with TokenEndpoint(context=context, host="localhost") as endpoint:
@@ -178,13 +296,10 @@ class TestTime:
                 socket.create_connection(("127.0.0.1", port)) as sock,
                 trusting.wrap_socket(sock, server_hostname="localhost") as encrypted,
             ):
-                line = Line()
-                line.connections = [
-                    SimpleNamespace(sock=None),
-                    SimpleNamespace(sock=SimpleNamespace(socket=encrypted)),
-                    SimpleNamespace(sock=encrypted),
-                ]
-                line.cut()
+                sockets = Sockets()
+                sockets.add(SimpleNamespace(socket=encrypted))  # within the TLS of a proxy
+                sockets.add(encrypted)
+                sockets.shut_down()
                 assert encrypted.version()
                 with pytest.raises(OSError):
                     encrypted.sendall(b"fake-secret")
@@ -222,6 +337,33 @@ class TestCertificates:
         assert fetched(tls_endpoint.url).status is None
         assert tls_endpoint.hits == 0
         assert ca_bundle()
+
+    @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+    @pytest.mark.parametrize("content", [None, b"", b"no certificate", b"\x30\x82\x01"], ids=str)
+    def test_a_file_that_cannot_be_used(
+        self, tls_endpoint, monkeypatch, tmp_path, variable, content
+    ):
+        bundle = tmp_path / "ca.pem"
+        if content is not None:
+            bundle.write_bytes(content)
+        monkeypatch.setenv(variable, str(bundle))
+        answer = fetched(tls_endpoint.url)
+        assert (answer.status, answer.failure, answer.variable) == (None, "ca_bundle", variable)
+        assert tls_endpoint.hits == 0
+
+    def test_a_file_of_another_authority(self, tls_endpoint, monkeypatch, tmp_path):
+        trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        assert fetched(tls_endpoint.url).failure == "certificate"
+
+    def test_a_directory_without_the_authority(self, tls_endpoint, monkeypatch, tmp_path):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+        assert fetched(tls_endpoint.url).failure == "certificate"
+
+    def test_the_file_does_not_matter_to_plain_http(self, endpoint, monkeypatch):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+        assert fetched(endpoint.url).status == 200
+        assert fetched(f"http://127.0.0.1:{free_port()}").failure == "refused"
 
     def test_nor_does_the_session(self, tls_endpoint):
         session = requests.Session()
@@ -310,6 +452,67 @@ class TestProxies:
     def test_that_fails(self, monkeypatch):
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{free_port()}")
         assert fetched("https://certn.test").failure == "proxy"
+
+    def test_behind_which_the_certificate_is_not_trusted(self, far_endpoint, monkeypatch):
+        """As of a company's proxy that inspects TLS."""
+        monkeypatch.setenv("https_proxy", far_endpoint.proxy.url)
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        assert fetched("https://certn.test").failure == "certificate"
+        assert len(far_endpoint.proxy.asked) == 1
+        assert far_endpoint.hits == 0
+
+    def test_behind_which_the_certificate_is_for_another_name(self, far_endpoint, monkeypatch):
+        monkeypatch.setenv("https_proxy", far_endpoint.proxy.url)
+        assert fetched("https://demo.certn.test").failure == "certificate"
+        assert far_endpoint.hits == 0
+
+    @pytest.mark.parametrize("status", [b"403 Forbidden", b"407 Login", b"502 Bad Gateway"])
+    def test_that_refuses(self, endpoint, monkeypatch, status):
+        head = b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % status
+        endpoint.raw(lambda connection: connection.sendall(head))
+        monkeypatch.setenv("https_proxy", endpoint.url)
+        answer = fetched("https://certn.test")
+        assert (answer.status, answer.failure) == (None, "proxy")
+        assert "Authorization" not in endpoint.requests[0].headers
+
+    def test_whose_name_does_not_resolve(self, monkeypatch):
+        def fail(*args, **kwargs):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", fail)
+        monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
+        assert fetched("https://certn.test").failure == "proxy"
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "http://",
+            "http://:3128",
+            "http://[proxy:3128",
+            "http://[::1]evil:3128",
+            "http://127.0.0.1:99999",
+            "http://127.0.0.1:port",
+            "ftp://127.0.0.1:3128",
+            "://127.0.0.1",
+            "socks5://127.0.0.1:3128",
+            "http://user:p/ss@127.0.0.1:3128",
+        ],
+    )
+    @pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "ALL_PROXY"])
+    def test_whose_address_cannot_be_used(self, monkeypatch, variable, address):
+        monkeypatch.setenv(variable, address)
+        answer = fetched("https://certn.test")
+        assert (answer.status, answer.failure, answer.variable) == (None, "proxy_url", variable)
+
+    def test_without_a_scheme(self, far_endpoint, monkeypatch):
+        monkeypatch.setenv("https_proxy", far_endpoint.proxy.url.removeprefix("http://"))
+        assert fetched("https://certn.test").status == 200
+
+    def test_that_is_not_for_this_host(self, monkeypatch):
+        monkeypatch.setenv("https_proxy", "http://")
+        monkeypatch.setenv("no_proxy", "certn.test")
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: 1 / 0)
+        assert fetched("https://certn.test").failure == "ZeroDivisionError"
 
     def test_that_answers_with_an_endless_head(self, monkeypatch, endpoint):
         endpoint.raw(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nX: y" * MAX_WIRE))

@@ -86,7 +86,7 @@ class TestOutcome:
             ((410, {"detail": "Gone."}), ("retired", 410, "")),
             ((200, "<h1>Welcome</h1>"), ("bad_response", 200, "")),
             ((200, {"access_token": None}), ("bad_response", 200, "")),
-            ((307, "", {"Location": "/elsewhere/"}), ("bad_response", 307, "")),
+            ((307, "", {"Location": "/elsewhere/"}), ("bad_response", 307, "redirect")),
             ((404, {"detail": "Not found."}), ("bad_response", 404, "")),
         ],
     )
@@ -112,7 +112,7 @@ class TestOutcome:
         assert (outcome.status, outcome.http_status) == ("unreachable", None)
         assert outcome.error_code == "timeout"
         assert 0.2 <= outcome.latency < 1.2
-        assert outcome.detail == f"{endpoint.url} cannot be reached: no answer in time."
+        assert outcome.detail == f"{endpoint.url} cannot be reached: it did not answer in time."
 
     def test_nobody_there(self, make_credential, settings):
         url = f"http://127.0.0.1:{free_port()}"

@@ -248,7 +248,7 @@ def test_text_is_the_result_and_stderr_the_trouble(site, key):
     )
     assert "refresh keys" in hint
     log_line, error = process.stderr.splitlines()
-    assert log_line.startswith("Exchange for 'rejected' (local): rejected in ")
+    assert log_line.startswith("Exchange for 'rejected' (local): rejected (401 invalid_client) in ")
     assert error == "CommandError: 1 of 2 not ok: rejected (rejected)."
 
 
