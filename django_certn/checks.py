@@ -141,7 +141,7 @@ def check_ends(
 
 
 def judge_ends(alias: str) -> Iterator[CheckMessage]:
-    connection, table = connections[alias], CertnCredential._meta.db_table  # noqa: SLF001
+    connection, table = connections[alias], CertnCredential._meta.db_table
     rows = CertnCredential._base_manager.using(alias).filter(is_active=True).order_by("name")
     try:
         # Before the migrations of this version, which run this check themselves, there is no such
@@ -178,7 +178,7 @@ def read_rows(alias: str) -> Iterator[tuple[str, Any]]:
     # Before the first `migrate`, which runs this check itself, there is no table. Asking for it
     # first keeps a transaction that is open usable.
     connection, model = connections[alias], CertnCredential
-    if model._meta.db_table in connection.introspection.table_names():  # noqa: SLF001 - documented
+    if model._meta.db_table in connection.introspection.table_names():
         rows = model._base_manager.using(alias).order_by("name")
         yield from rows.values_list("name", "client_secret").iterator()
 

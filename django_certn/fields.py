@@ -41,6 +41,7 @@ __all__ = [
     "decrypt",
     "encrypt",
     "is_current",
+    "is_encrypted",
     "stored_text",
 ]
 
@@ -66,6 +67,11 @@ def is_current(ciphertext: str) -> bool:
     except (InvalidToken, UnicodeError):
         return False
     return True
+
+
+def is_encrypted(field: object) -> bool:
+    """Return whether it is one of the encryption package's fields, this module's included."""
+    return isinstance(field, package.EncryptedMixin)
 
 
 def use_keys() -> None:

@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_certn",
     "tests.bare",
+    "tests.records",
 ]
 
 MIDDLEWARE = [

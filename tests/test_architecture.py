@@ -20,6 +20,7 @@ LAYERS = [
     ["fields"],
     ["keys", "querysets"],
     ["models", "signals"],
+    ["reencryption"],
     ["transport", "answers", "decoding", "failures", "oauth", "probe"],
     ["tokens"],
     ["explanations", "outcomes", "verification"],

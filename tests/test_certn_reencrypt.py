@@ -4,30 +4,25 @@ import io
 import re
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command, load_command_class
 from django.db import OperationalError, connection, connections
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
+from django_certn import reencryption
 from django_certn.fields import encrypt, is_current
 from django_certn.management import base
-from django_certn.management.commands import certn_reencrypt
 from django_certn.models import CertnCredential
 from tests.test_docs import section, table
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 OLD_KEY = "dGVzdHMtb25seS1mYWtlLWVuY3J5cHRpb24ta2V5ISE="  # of tests/settings.py
 NEW_KEY = "ZmFrZS1lbmNyeXB0aW9uLWtleS1udW1iZXItMi4uLi4="
 LOST_KEY = "YW5vdGhlci1mYWtlLWVuY3J5cHRpb24ta2V5LTEyMyE="
 SECRET = "fake-secret-0123456789"
-NOTHING = {
-    "re-encrypted": 0,
-    "already current": 0,
-    "changed meanwhile": 0,
-    "plain text encrypted": 0,
-    "unreadable": 0,
-}
+OURS = "django_certn.CertnCredential.client_secret"
 
 
 class Outcome:
@@ -41,10 +36,16 @@ class Outcome:
         self.stdout, self.stderr = stdout.getvalue(), stderr.getvalue()
         assert SECRET not in self.stdout + self.stderr + self.message
 
+    def counts_of(self, column):
+        """What was said of that column, by its words."""
+        lines = [line.partition(": ") for line in self.stdout.splitlines()]
+        (said,) = [said for name, _, said in lines if name == column]
+        parts = [part.partition(" ") for part in said.split(", ")]
+        return {words: int(count) for count, _, words in parts}
+
     @property
     def counts(self):
-        lines = [line.split(": ") for line in self.stdout.splitlines()]
-        return {label: int(count) for label, count in lines}
+        return self.counts_of(OURS)
 
 
 def reencrypt(*args, **options):
@@ -79,6 +80,11 @@ def columns(credential, using="default"):
         return dict(zip(names, cursor.fetchone(), strict=True))
 
 
+def older_of(text):
+    """The text under the older key, whatever is in front now."""
+    return Fernet(OLD_KEY).encrypt(text.encode()).decode()
+
+
 def column(credential, using="default"):
     return columns(credential, using)["client_secret"]
 
@@ -99,7 +105,7 @@ class TestRow:
     def test_under_an_older_key(self, make_credential, rotate, only):
         credential = make_credential(client_secret=SECRET)
         rotate()
-        assert reencrypt().counts == NOTHING | {"re-encrypted": 1}
+        assert reencrypt().counts == {"re-encrypted": 1}
         only(NEW_KEY)
         assert secret_of(credential) == SECRET
 
@@ -119,7 +125,7 @@ class TestRow:
         rotate()
         credential = make_credential()
         before = column(credential)
-        assert reencrypt().counts == NOTHING | {"already current": 1}
+        assert reencrypt().counts == {"already current": 1}
         assert column(credential) == before
 
     def test_again(self, make_credential, rotate):
@@ -127,7 +133,7 @@ class TestRow:
         make_credential("beta")
         rotate()
         assert reencrypt().counts["re-encrypted"] == 2
-        assert reencrypt().counts == NOTHING | {"already current": 2}
+        assert reencrypt().counts == {"already current": 2}
 
     def test_inactive_ones_too(self, make_credential, rotate):
         credential = make_credential(is_active=False)
@@ -137,11 +143,11 @@ class TestRow:
 
     def test_one_key_that_is_no_list(self, make_credential):
         make_credential()
-        assert reencrypt().counts == NOTHING | {"already current": 1}
+        assert reencrypt().counts == {"already current": 1}
 
     def test_none_at_all(self):
         outcome = reencrypt()
-        assert (outcome.returncode, outcome.counts) == (0, NOTHING)
+        assert (outcome.returncode, outcome.stdout) == (0, "Nothing is stored.\n")
 
     @pytest.mark.parametrize("dry_run", [False, True])
     @pytest.mark.parametrize("plain_too", [False, True])
@@ -153,9 +159,11 @@ class TestRow:
         make_credential("well")
         outcome = reencrypt(encrypt_plaintext=plain_too, dry_run=dry_run)
         assert outcome.returncode == 1
-        assert outcome.message == "1 of 2 secrets cannot be read, and were left as they are."
+        assert outcome.message == (
+            f"Unreadable, and left as it is: {OURS} (1). Put back the encryption key that opens it."
+        )
         assert outcome.stderr.startswith("lost: no key in FIELD_ENCRYPTION_KEY opens it.")
-        assert "unreadable: 1" in outcome.stdout
+        assert outcome.counts == {"already current": 1, "unreadable": 1}
         assert column(lost) == before
 
     def test_unreadable_and_the_others_go_on(self, make_credential, only, settings):
@@ -175,7 +183,7 @@ class TestRow:
         write_column(credential, twice)
         rotate()
         outcome = reencrypt(encrypt_plaintext=plain_too)
-        assert (outcome.returncode, outcome.counts) == (1, NOTHING | {"unreadable": 1})
+        assert (outcome.returncode, outcome.counts) == (1, {"unreadable": 1})
         assert column(credential) == twice
 
 
@@ -196,15 +204,15 @@ class TestPlainText:
             outcome = reencrypt("--encrypt-plaintext")
         assert SECRET not in str(log.captured_queries)
         assert outcome.returncode == 0
-        assert outcome.counts == NOTHING | {"plain text encrypted": 1}
+        assert outcome.counts == {"plain text encrypted": 1}
         assert is_current(column(credential))
         assert secret_of(credential) == SECRET
-        assert reencrypt("--encrypt-plaintext").counts == NOTHING | {"already current": 1}
+        assert reencrypt("--encrypt-plaintext").counts == {"already current": 1}
 
     def test_what_is_readable_stays(self, make_credential):
         credential = make_credential()
         before = column(credential)
-        assert reencrypt("--encrypt-plaintext").counts == NOTHING | {"already current": 1}
+        assert reencrypt("--encrypt-plaintext").counts == {"already current": 1}
         assert column(credential) == before
 
     @pytest.mark.parametrize(
@@ -225,7 +233,7 @@ class TestPlainText:
         credential = make_credential()
         write_column(credential, text)
         outcome = reencrypt("--encrypt-plaintext")
-        assert (outcome.returncode, outcome.counts) == (1, NOTHING | {"unreadable": 1})
+        assert (outcome.returncode, outcome.counts) == (1, {"unreadable": 1})
         assert "no key in FIELD_ENCRYPTION_KEY opens it" in outcome.stderr
         assert column(credential) == text
 
@@ -236,14 +244,14 @@ class TestSavedMeanwhile:
     @pytest.fixture
     def meanwhile(self, monkeypatch):
         def meanwhile(act):
-            original = certn_reencrypt.is_current
+            original = reencryption.is_current
 
             def is_current(ciphertext):
-                monkeypatch.setattr(certn_reencrypt, "is_current", original)
+                monkeypatch.setattr(reencryption, "is_current", original)
                 act()
                 return original(ciphertext)
 
-            monkeypatch.setattr(certn_reencrypt, "is_current", is_current)
+            monkeypatch.setattr(reencryption, "is_current", is_current)
 
         return meanwhile
 
@@ -258,7 +266,7 @@ class TestSavedMeanwhile:
 
         meanwhile(save)
         outcome = reencrypt()
-        assert (outcome.returncode, outcome.counts) == (0, NOTHING | {"changed meanwhile": 1})
+        assert (outcome.returncode, outcome.counts) == (0, {"changed meanwhile": 1})
         assert secret_of(credential) == SECRET
 
     def test_another_field(self, make_credential, rotate, meanwhile):
@@ -273,43 +281,77 @@ class TestSavedMeanwhile:
         make_credential(client_secret=SECRET)
         rotate()
         meanwhile(reencrypt)
-        assert reencrypt().counts == NOTHING | {"changed meanwhile": 1}
-        assert reencrypt().counts == NOTHING | {"already current": 1}
+        assert reencrypt().counts == {"changed meanwhile": 1}
+        assert reencrypt().counts == {"already current": 1}
+
+    def test_by_a_process_that_has_not_heard_of_the_new_key(
+        self, make_credential, rotate, meanwhile
+    ):
+        credential = make_credential()
+        older = column(credential)
+        write_column(credential, older_of(SECRET))
+        rotate()
+        meanwhile(lambda: write_column(credential, older))
+        outcome = reencrypt()
+        assert (outcome.returncode, outcome.counts) == (1, {"in need of an older key": 1})
+        assert outcome.message == (
+            "Keep the keys behind the first one: they are needed by 1 value. "
+            f"Saved meanwhile by what has not heard of the first key: {OURS} (1). "
+            "Restart all processes of the site, and run this again."
+        )
+        assert column(credential) == older
+
+    def test_by_one_that_has_none_of_the_keys(self, make_credential, rotate, meanwhile):
+        credential = make_credential()
+        rotate()
+        meanwhile(lambda: write_column(credential, "gAAAAAfake"))
+        outcome = reencrypt()
+        assert (outcome.returncode, outcome.counts) == (1, {"unreadable": 1})
+        assert column(credential) == "gAAAAAfake"
 
     def test_deleted(self, make_credential, rotate, meanwhile):
         make_credential()
         rotate()
         meanwhile(CertnCredential.objects.all().delete)
         outcome = reencrypt()
-        assert (outcome.returncode, outcome.counts) == (0, NOTHING | {"changed meanwhile": 1})
+        assert (outcome.returncode, outcome.counts) == (0, {"changed meanwhile": 1})
         assert not CertnCredential.objects.exists()
 
 
 class TestDryRun:
-    def test_says_what_would_be_done_and_writes_nothing(self, make_credential, rotate):
+    @pytest.fixture
+    def rows(self, make_credential, rotate):
         rows = [make_credential("acme"), make_credential("beta")]
         write_column(rows[1], SECRET)
         rotate()
+        return rows
+
+    def test_says_what_would_be_done_and_writes_nothing(self, rows):
         before = [columns(row) for row in rows]
         with CaptureQueriesContext(connection) as queries:
             outcome = reencrypt("--dry-run", "--encrypt-plaintext")
-        assert outcome.returncode == 0
-        assert outcome.stdout.splitlines() == [
+        assert outcome.stdout.splitlines()[:2] == [
             "Dry run: nothing was written.",
-            "to be re-encrypted: 1",
-            "already current: 0",
-            "changed meanwhile: 0",
-            "plain text to be encrypted: 1",
-            "unreadable: 0",
+            f"{OURS}: 1 to be re-encrypted, 1 plain text to be encrypted",
         ]
         assert not any("UPDATE" in query["sql"] for query in queries)
         assert [columns(row) for row in rows] == before
+
+    def test_its_exit_code_says_whether_the_older_keys_are_needed_now(self, rows):
+        outcome = reencrypt("--dry-run", "--encrypt-plaintext")
+        assert outcome.returncode == 1
+        assert outcome.message == (
+            "Keep the keys behind the first one: they are needed by 1 value. "
+            f"Re-encrypted without --dry-run: {OURS} (1)."
+        )
+        assert reencrypt("--encrypt-plaintext").returncode == 0
+        assert reencrypt("--dry-run").returncode == 0
 
 
 class TestBatches:
     @pytest.fixture(autouse=True)
     def small(self, monkeypatch):
-        monkeypatch.setattr(certn_reencrypt, "BATCH", 3)
+        monkeypatch.setattr(reencryption, "BATCH", 3)
 
     @pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 7])
     def test_every_row_has_its_turn_once(self, make_credential, rotate, number):
@@ -325,16 +367,16 @@ class TestBatches:
         with CaptureQueriesContext(connection) as queries:
             reencrypt()
         reads = [query["sql"] for query in queries if "ORDER BY" in query["sql"]]
-        assert len([sql for sql in reads if sql.endswith("LIMIT 3")]) == 4
+        ours = [sql for sql in reads if "django_certn_certncredential" in sql]
+        assert len([sql for sql in ours if sql.endswith("LIMIT 3")]) == 4
 
 
 class TestExitCode:
-    def test_2_without_the_table(self, make_credential, monkeypatch):
-        make_credential()
-        monkeypatch.setattr(connection.introspection, "table_names", lambda cursor: [])
+    def test_2_without_any_table(self, monkeypatch):
+        monkeypatch.setattr(reencryption.Column, "exists", lambda column: False)
         outcome = reencrypt()
         assert (outcome.returncode, outcome.stdout) == (2, "")
-        assert "run migrate first" in outcome.message
+        assert "run migrate first (manage.py migrate --database NAME" in outcome.message
 
     def test_2_a_wrong_call_from_python(self):
         outcome = reencrypt(database="nowhere")
@@ -358,32 +400,63 @@ class TestExitCode:
         assert OLD_KEY not in outcome.message
         assert column(credential) == before
 
-    def test_3_the_database_is_out_of_reach(self, monkeypatch):
-        def is_migrated(using):
-            raise OperationalError("fake: no route\nmore of it")
+    def test_3_the_database_is_out_of_reach(self, make_credential, rotate, monkeypatch):
+        credential = make_credential()
+        rotate()
+        original = reencryption.Column.exists
 
-        monkeypatch.setattr(base, "is_migrated", is_migrated)
+        def exists(column):
+            if column.using == "other":
+                raise OperationalError("fake: no route\nmore of it")
+            return original(column)
+
+        monkeypatch.setattr(reencryption.Column, "exists", exists)
+        outcome = reencrypt()
+        assert (outcome.returncode, outcome.counts) == (3, {"re-encrypted": 1})
+        assert outcome.message == (
+            "The database 'other' cannot be used now: fake: no route. "
+            "Run this again; what is done stays done."
+        )
+        assert is_current(column(credential))
+
+    def test_3_it_says_nothing_of_what_it_could_not_look_at(self, monkeypatch):
+        def exists(column):
+            raise OperationalError("fake: no route")
+
+        monkeypatch.setattr(reencryption.Column, "exists", exists)
         outcome = reencrypt()
         assert (outcome.returncode, outcome.stdout) == (3, "")
-        assert outcome.message.startswith("The database cannot be used now: fake: no route. ")
 
-    def test_3_it_is_lost_on_the_way(self, make_credential, rotate, monkeypatch):
-        write_column(make_credential("acme"), SECRET)
-        make_credential("beta")
-        make_credential("gamma")
+    @pytest.fixture
+    def lost_on_the_way(self, make_credential, rotate, monkeypatch):
+        """The connection that breaks after the first batch."""
+        monkeypatch.setattr(reencryption, "BATCH", 1)
+        rows = [make_credential("acme"), make_credential("beta")]
         rotate()
-        original = certn_reencrypt.reencrypt
+        original = reencryption.is_current
 
-        def fail(rows, row, **options):
-            if row.name == "gamma":
+        def is_current(ciphertext):
+            if ciphertext == column(rows[1]):
                 raise OperationalError("fake: gone away")
-            return original(rows, row, **options)
+            return original(ciphertext)
 
-        monkeypatch.setattr(certn_reencrypt, "reencrypt", fail)
+        monkeypatch.setattr(reencryption, "is_current", is_current)
+        return rows
+
+    def test_3_it_is_lost_on_the_way(self, lost_on_the_way):
         outcome = reencrypt()
-        assert outcome.returncode == 3
-        assert outcome.counts == NOTHING | {"re-encrypted": 1, "unreadable": 1}
+        assert (outcome.returncode, outcome.counts) == (3, {"re-encrypted": 1})
+        assert outcome.message == (
+            f"{OURS} cannot be used now: fake: gone away. Run this again; what is done stays done."
+        )
+        assert is_current(column(lost_on_the_way[0]))
+
+    def test_1_wins_over_3(self, lost_on_the_way):
+        write_column(lost_on_the_way[0], SECRET)
+        outcome = reencrypt()
+        assert (outcome.returncode, outcome.counts) == (1, {"in plain text": 1})
         assert outcome.stderr.startswith("acme: ")
+        assert "Run this again" in outcome.message
 
     def test_it_runs_whatever_else_is_wrong_with_the_site(self, make_credential, settings):
         make_credential()
@@ -391,14 +464,33 @@ class TestExitCode:
         assert reencrypt().returncode == 0
 
 
-@pytest.mark.django_db(databases=["default", "other"])
-def test_a_database(make_credential, rotate):
-    here = make_credential()
-    there = CertnCredential.objects.using("other").create(name="there", client_secret=SECRET)
-    rotate()
-    assert reencrypt("--database", "other").counts["re-encrypted"] == 1
-    assert is_current(column(there, using="other"))
-    assert not is_current(column(here))
+class TestDatabases:
+    @pytest.fixture
+    def rows(self, make_credential, rotate):
+        here = make_credential()
+        there = CertnCredential.objects.using("other").create(name="there", client_secret=SECRET)
+        rotate()
+        return here, there
+
+    def test_all(self, rows):
+        here, there = rows
+        outcome = reencrypt()
+        assert outcome.counts == {"re-encrypted": 1}
+        assert outcome.counts_of(f"{OURS} in the database 'other'") == {"re-encrypted": 1}
+        assert is_current(column(here))
+        assert is_current(column(there, using="other"))
+
+    def test_one(self, rows):
+        here, there = rows
+        outcome = reencrypt("--database", "other")
+        assert outcome.counts_of(f"{OURS} in the database 'other'") == {"re-encrypted": 1}
+        assert is_current(column(there, using="other"))
+        assert not is_current(column(here))
+
+    def test_one_that_is_not_configured_is_passed_over(self, rows, monkeypatch):
+        monkeypatch.setattr(connections["other"], "vendor", "unknown")  # as Django's dummy
+        assert reencrypt().returncode == 0
+        assert not is_current(column(rows[1], using="other"))
 
 
 class TestWhatIsShown:
@@ -456,13 +548,16 @@ class TestBar:
         CertnCredential.objects.first().delete()
         assert self.run(Terminal()) == ""
 
-    def test_the_line_is_ended_when_it_breaks_off(self, monkeypatch, rotate):
-        def fail(rows, row, **options):
-            if row.name == "acme-1":
-                raise OperationalError("fake: gone away")
-            return certn_reencrypt.Outcome.CURRENT
+    def test_the_line_is_ended_when_it_breaks_off(self, monkeypatch):
+        monkeypatch.setattr(reencryption, "BATCH", 1)
+        calls = iter([True])
 
-        monkeypatch.setattr(certn_reencrypt, "reencrypt", fail)
+        def is_current(ciphertext):
+            if next(calls, None) is None:
+                raise OperationalError("fake: gone away")
+            return True
+
+        monkeypatch.setattr(reencryption, "is_current", is_current)
         stream = Terminal()
         with pytest.raises(CommandError):
             self.run(stream)

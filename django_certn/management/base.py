@@ -184,7 +184,7 @@ def require_migrated(using: str) -> None:
 
 
 def is_migrated(using: str) -> bool:
-    connection, model = connections[using], CertnCredential._meta  # noqa: SLF001 - documented
+    connection, model = connections[using], CertnCredential._meta
     with connection.cursor() as cursor:
         if model.db_table not in connection.introspection.table_names(cursor):
             return False

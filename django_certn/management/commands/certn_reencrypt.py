@@ -1,62 +1,40 @@
-"""``manage.py certn_reencrypt``: puts every stored secret under the first encryption key."""
+"""``manage.py certn_reencrypt``: puts what is encrypted under the first encryption key."""
 
 from collections import Counter
 from collections.abc import Iterator
-from enum import Enum
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error as DatabaseFailure
-from django.db import router
-from django.db.models import QuerySet
+from django.db import connections
 
-from django_certn.checks import check_encryption_key
-from django_certn.fields import Secret, UndecryptableSecret, is_current, stored_text
+from django_certn.encryption_key import mistakes
 from django_certn.management import base
-from django_certn.management.base import WRONG_CALL
-from django_certn.models import CertnCredential
-from django_certn.querysets import replace_plain_text
-
-UNREADABLE, NO_DATABASE = 1, 3
-
-BATCH = 500  # rows in memory at a time
+from django_certn.management.base import NO_VERDICT, VERDICT, WRONG_CALL, printable
+from django_certn.reencryption import Column, Outcome, Row, encrypted_columns, reencrypt
 
 EXIT_CODES = """\
 exit codes:
-  0  every secret is under the first key, or was saved by the site meanwhile
-  1  a secret cannot be read: it is left as it is, and named
+  0  everything is under the first key: the keys behind it are not needed
+  1  something needs an older key, or no key opens it; 1 wins over 3
   2  wrong call, malformed FIELD_ENCRYPTION_KEY, table not migrated
-  3  the database is out of reach: run it again, what is done stays done
+  3  a database is out of reach: run it again, what is done stays done
 """
 
-
-class Outcome(Enum):
-    """What became of a row; the value is how it is told, in a dry run and else."""
-
-    REENCRYPTED = "to be re-encrypted", "re-encrypted"
-    CURRENT = "already current", "already current"
-    CHANGED = "changed meanwhile", "changed meanwhile"
-    ENCRYPTED = "plain text to be encrypted", "plain text encrypted"
-    UNREADABLE = "unreadable", "unreadable"
-
-    def told(self, *, dry_run: bool) -> str:
-        would, did = self.value
-        return would if dry_run else did
-
-
-class Row(NamedTuple):
-    """A credential as it is stored."""
-
-    pk: int
-    name: str
-    stored: str
+BY_NO_KEY = (
+    "no key in FIELD_ENCRYPTION_KEY opens it. Put the earlier encryption key back, or enter a new "
+    "pair from Certn's Partner tab."
+)
+IN_CLEAR = "it is stored in clear. With --encrypt-plaintext, it is encrypted."
 
 
 class Command(base.CertnCommand):
     help = (
-        "Puts every stored secret under the first key of FIELD_ENCRYPTION_KEY, so that\n"
-        "the keys behind it can be dropped. It may be stopped and run again, and the site\n"
-        "may be in use: a secret that is saved meanwhile stays."
+        "Puts every stored secret under the first key of FIELD_ENCRYPTION_KEY, and says\n"
+        "what else the site has encrypted under the keys behind it: they can be dropped\n"
+        "when nothing needs them any more. It may be stopped and run again, and the site\n"
+        "may be in use: what is saved meanwhile stays."
     )
     exit_codes = EXIT_CODES
 
@@ -64,7 +42,17 @@ class Command(base.CertnCommand):
         parser.add_argument(
             "--dry-run", action="store_true", help="Write nothing; say what would be done."
         )
-        base.add_database_argument(parser)
+        parser.add_argument(
+            "--all-models",
+            action="store_true",
+            help="Re-encrypt what the other apps of the site have encrypted, too.",
+        )
+        parser.add_argument(
+            "--database",
+            metavar="ALIAS",
+            choices=list(connections),
+            help="The only database to look at. Default: all of them.",
+        )
         parser.add_argument(
             "--encrypt-plaintext",
             action="store_true",
@@ -72,94 +60,155 @@ class Command(base.CertnCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        dry_run, verbosity = options["dry_run"], options["verbosity"]
-        using = options["database"] or router.db_for_write(CertnCredential)
-        counts: Counter[Outcome] = Counter()
-        troubles: list[str] = []
-        failure: DatabaseFailure | None = None
+        for mistake in mistakes():
+            raise CommandError(str(mistake), returncode=WRONG_CALL)
+        databases = [options["database"]] if options["database"] else list(configured())
+        for using in databases:
+            base.refuse_wrong_call(using)
+        Run(self, databases, **options).do()
+
+
+class Run:
+    """One call of the command."""
+
+    def __init__(self, command: Command, databases: list[str], **options: Any) -> None:
+        self.stdout, self.stderr = command.stdout, command.stderr
+        self.databases, self.verbosity = databases, options["verbosity"]
+        self.dry_run, self.all_models = options["dry_run"], options["all_models"]
+        self.plain_too = options["encrypt_plaintext"]
+        self.counts: dict[Column, Counter[Outcome]] = {}
+        self.troubles: list[str] = []
+        self.failures: list[str] = []
+
+    def do(self) -> None:
+        columns = list(self.columns())
+        if not columns and not self.failures:
+            names = " ".join(self.databases)
+            raise CommandError(
+                "There is no table of django_certn, nor one of another app with encrypted fields: "
+                f"run migrate first (manage.py migrate --database NAME, of {names}).",
+                returncode=WRONG_CALL,
+            )
+        with base.Bar(
+            self.stderr, lambda: count(columns), is_wanted=self.verbosity == 1
+        ) as self.bar:
+            for column in columns:
+                self.work(column)
+        self.report()
+
+    def columns(self) -> Iterator[Column]:
+        for using in self.databases:
+            try:
+                yield from encrypted_columns(using)
+            except DatabaseFailure as error:
+                self.failures.append(
+                    f"The database {using!r} cannot be used now: {base.first_line(error)}."
+                )
+
+    def work(self, column: Column) -> None:
+        counts = self.counts[column] = Counter()
         try:
-            refuse_wrong_call(using)
-            rows = CertnCredential.objects.using(using).annotate(
-                stored=stored_text("client_secret")
-            )
-            with base.Bar(self.stderr, rows.count, is_wanted=verbosity == 1) as bar:
-                for row in walk(rows):
-                    outcome = reencrypt(
-                        rows, row, dry_run=dry_run, plain_too=options["encrypt_plaintext"]
-                    )
-                    counts[outcome] += 1
-                    if outcome is Outcome.UNREADABLE:
-                        troubles.append(f"{row.name}: {why(row)}")
-                    elif verbosity > 1:
-                        self.stdout.write(f"{row.name}: {outcome.told(dry_run=dry_run)}")
-                    bar.advance()
+            for row, outcome in reencrypt(
+                column,
+                write=not self.dry_run,
+                is_included=self.included(column),
+                plain_too=self.plain_too,
+            ):
+                counts[outcome] += 1
+                if column.is_ours:
+                    self.note(row, outcome)
+                self.bar.advance()
         except DatabaseFailure as error:
-            failure = error
-        if verbosity > 0 and (counts or not failure):
-            self.write(counts, dry_run=dry_run)
-        for trouble in troubles:
+            self.failures.append(f"{column} cannot be used now: {base.first_line(error)}.")
+
+    def note(self, row: Row, outcome: Outcome) -> None:
+        if outcome is Outcome.UNREADABLE:
+            self.troubles.append(f"{printable(row.name)}: {BY_NO_KEY}")
+        elif outcome is Outcome.PLAIN:
+            self.troubles.append(f"{printable(row.name)}: {IN_CLEAR}")
+        elif self.verbosity > 1:
+            self.stdout.write(f"{printable(row.name)}: {outcome.words(dry_run=self.dry_run)}")
+
+    def report(self) -> None:
+        if self.verbosity > 0:
+            if self.dry_run:
+                self.stdout.write("Dry run: nothing was written.")
+            lines = [f"{column}: {self.summary(n)}" for column, n in self.counts.items() if n]
+            if not lines and not self.failures:
+                lines = ["Nothing is stored."]
+            for line in lines:
+                self.stdout.write(line)
+        for trouble in self.troubles:
             self.stderr.write(trouble)
-        if failure:
+        verdict = [*self.needed(), *self.unreadable()]
+        again = [*self.failures, "Run this again; what is done stays done."]
+        if verdict or self.failures:
             raise CommandError(
-                f"The database cannot be used now: {base.first_line(failure)}. "
-                "Run this again; what is done stays done.",
-                returncode=NO_DATABASE,
-            ) from failure
-        if troubles:
-            raise CommandError(
-                f"{len(troubles)} of {counts.total()} secrets cannot be read, and were left as "
-                "they are.",
-                returncode=UNREADABLE,
+                " ".join(verdict + (again if self.failures else [])),
+                returncode=VERDICT if verdict else NO_VERDICT,
             )
 
-    def write(self, counts: Counter[Outcome], *, dry_run: bool) -> None:
-        if dry_run:
-            self.stdout.write("Dry run: nothing was written.")
-        for outcome in Outcome:
-            self.stdout.write(f"{outcome.told(dry_run=dry_run)}: {counts[outcome]}")
-
-
-def refuse_wrong_call(using: str) -> None:
-    base.refuse_wrong_call(using)
-    for problem in check_encryption_key():
-        raise CommandError(f"{problem.msg} {problem.hint}", returncode=WRONG_CALL)
-    base.require_migrated(using)
-
-
-def walk(rows: QuerySet[Any]) -> Iterator[Row]:
-    """Yield every row, in batches that are read one after the other: no cursor stays open."""
-    found = rows.order_by("pk").values_list("pk", "name", "stored")
-    batch = list(found[:BATCH])
-    while batch:
-        yield from map(Row._make, batch)
-        batch = list(found.filter(pk__gt=batch[-1][0])[:BATCH])
-
-
-def reencrypt(rows: QuerySet[Any], row: Row, *, dry_run: bool, plain_too: bool) -> Outcome:
-    secret = Secret.read(row.stored)
-    outcome = Outcome.REENCRYPTED
-    if isinstance(secret, UndecryptableSecret):
-        plain = secret.plain_text() if plain_too else None
-        if plain is None:
-            return Outcome.UNREADABLE
-        secret, outcome = plain, Outcome.ENCRYPTED
-    elif is_current(row.stored):
-        return Outcome.CURRENT
-    if dry_run:
-        return outcome
-    if outcome is Outcome.ENCRYPTED:
-        stored = replace_plain_text(rows, row.pk, row.stored, secret)
-        return outcome if stored else Outcome.CHANGED
-    # Compare and set in one statement: no lock, no transaction, and nobody's save is undone.
-    # update() leaves the times and the outcome of the last verification alone: it is the same key.
-    unchanged = rows.filter(pk=row.pk, stored=row.stored)
-    return outcome if unchanged.update(client_secret=secret) else Outcome.CHANGED
-
-
-def why(row: Row) -> str:
-    if UndecryptableSecret(row.stored).plain_text() is None:
-        return (
-            "no key in FIELD_ENCRYPTION_KEY opens it. Put the earlier encryption key back, "
-            "or enter a new pair from Certn's Partner tab."
+    def summary(self, counts: Counter[Outcome]) -> str:
+        return ", ".join(
+            f"{counts[outcome]} {outcome.words(dry_run=self.dry_run)}"
+            for outcome in Outcome
+            if counts[outcome]
         )
-    return "it is stored in clear. With --encrypt-plaintext, it is encrypted."
+
+    def needed(self) -> Iterator[str]:
+        """Yield why the keys behind the first one cannot go yet, and what to do."""
+        would = self.found(Outcome.REENCRYPTED) if self.dry_run else {}
+        older = self.found(Outcome.OLDER)
+        if not would and not older:
+            return
+        yield f"Keep the keys behind the first one: they are needed by {total(would, older)}."
+        if would:
+            yield f"Re-encrypted without --dry-run: {listed(would)}."
+        others = {column: number for column, number in older.items() if not self.included(column)}
+        if others:
+            yield f"Re-encrypted with --all-models: {listed(others)}."
+        saved = {column: number for column, number in older.items() if self.included(column)}
+        if saved:
+            yield (
+                f"Saved meanwhile by what has not heard of the first key: {listed(saved)}. "
+                "Restart all processes of the site, and run this again."
+            )
+
+    def unreadable(self) -> Iterator[str]:
+        lost = self.found(Outcome.UNREADABLE)
+        clear = {column: n for column, n in self.found(Outcome.PLAIN).items() if column.is_ours}
+        if lost:
+            yield (
+                f"Unreadable, and left as it is: {listed(lost)}. Put back the encryption key that "
+                "opens it."
+            )
+        if clear:
+            yield f"Stored in clear, and left as it is: {listed(clear)}."
+
+    def found(self, outcome: Outcome) -> dict[Column, int]:
+        return {column: n for column, counts in self.counts.items() if (n := counts[outcome])}
+
+    def included(self, column: Column) -> bool:
+        return column.is_ours or self.all_models
+
+
+def total(*found: dict[Column, int]) -> str:
+    number = sum(sum(numbers.values()) for numbers in found)
+    return "1 value" if number == 1 else f"{number} values"
+
+
+def listed(found: dict[Column, int]) -> str:
+    return ", ".join(f"{column} ({number})" for column, number in found.items())
+
+
+def configured() -> Iterator[str]:
+    """Yield the databases of the site; one that is not configured is there by name only."""
+    for using in connections:
+        if connections[using].vendor != "unknown":
+            yield using
+
+
+def count(columns: list[Column]) -> int:
+    with suppress(DatabaseFailure):  # said when it comes to the rows
+        return sum(column.count() for column in columns)
+    return 0
