@@ -4,7 +4,6 @@ import argparse
 import errno
 import importlib.util
 import ipaddress
-import json
 import signal
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from django_certn.sandbox import BANNER
+from django_certn.sandbox import BANNER, settings_line
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -148,13 +147,14 @@ def _announce(url: str, kept: Path | None) -> None:
         if kept
         else "a temporary file, removed when this process ends (--database FILE keeps it)"
     )
-    environments = {"local": {"label": "Sandbox", "base_url": url}}
     sys.stdout.write(
         f"{BANNER}\n\n"
         f"Partner tab: {url}/partner/\n"
+        f"API keys:    {url}/partner/api-keys/\n"
         f"State:       {state}\n"
-        "Settings:    paste this line, and choose the environment 'local' in the admin\n\n"
-        f"CERTN_ENVIRONMENTS = {json.dumps(environments)}\n\n"
+        "Settings:    paste this line, and choose the environment in the admin: 'local', or\n"
+        "             'local-centric' for an API key\n\n"
+        f"{settings_line(url)}\n\n"
         "Ready. Press Ctrl-C to quit.\n"
     )
     sys.stdout.flush()

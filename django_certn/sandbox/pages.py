@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from django_certn.sandbox import BANNER
+from django_certn.sandbox import BANNER, settings_line
 
 __all__ = ["page", "see"]
 
@@ -12,7 +12,12 @@ def page(
     request: HttpRequest, template: str, *, status: int = 200, **context: object
 ) -> HttpResponse:
     """Return a page."""
-    return render(request, f"sandbox/{template}", {"banner": BANNER, **context}, status=status)
+    context = {
+        "banner": BANNER,
+        "settings_line": settings_line(f"{request.scheme}://{request.get_host()}"),
+        **context,
+    }
+    return render(request, f"sandbox/{template}", context, status=status)
 
 
 def see(address: str) -> HttpResponse:

@@ -26,8 +26,8 @@ def tab(request: HttpRequest) -> HttpResponse:
         request,
         "tab.html",
         client_id=keys.current_client_id(),
-        base_url=f"{request.scheme}://{request.get_host()}",
         faults=faults.FAULTS.values(),
+        paths=faults.PATHS,
         most=control.MOST,
         pending=pending.as_list(),
         requests=journal.as_list()[: -_LATEST - 1 : -1],
@@ -56,8 +56,9 @@ def fault(request: HttpRequest) -> HttpResponse:
     if "clear" in request.POST:
         pending.replace([])
         return see(reverse("tab"))
-    # A button sends one value, and it takes two to say what happens where.
+    # A button sends one value: with the path in it, where there is but one.
     name, _, path = request.POST.get("fault", "").partition(" ")
+    path = path or request.POST.get("path", "")
     count = request.POST.get("count", "")
     wanted = {"fault": name, "path": path, "count": int(count) if count.isdecimal() else count}
     try:

@@ -23,7 +23,6 @@ def tab(request: HttpRequest) -> HttpResponse:
             "api_keys.html",
             keys=api_keys.as_list(),
             longest_name=api_keys.LONGEST_NAME,
-            base_url=f"{request.scheme}://{request.get_host()}",
         )
     try:
         name = control.parse_name(request.POST.get("name", ""))

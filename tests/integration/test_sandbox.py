@@ -213,12 +213,21 @@ class TestThePartnerTab:
 
     def test_faults_by_button(self, sandbox, web):
         page = web.get("/partner/").text
-        assert all(f'value="{name} /token/"' in page for name in MAGIC.split())
-        web.submit("/partner/", "/partner/faults/", fault="retired /api/v1/users/", count="2")
+        assert all(f">{name}</button>" in page for name in MAGIC.split())
+        web.submit(
+            "/partner/", "/partner/faults/", fault="retired", path="/api/v1/users/", count="2"
+        )
         assert sandbox.control("GET", "faults") == {
             "faults": [{"fault": "retired", "count": 2, "path": "/api/v1/users/"}]
         }
         assert "for the next 2 requests" in web.get("/partner/").text
+        web.submit("/partner/", "/partner/faults/", clear="")
+        # What can happen at one address alone happens there, whatever else is chosen.
+        assert 'value="dies-once /token/"' in page
+        web.submit(
+            "/partner/", "/partner/faults/", fault="dies-once /token/", path="/api/", count="1"
+        )
+        assert sandbox.control("GET", "faults")["faults"][0]["path"] == "/token/"
         web.submit("/partner/", "/partner/faults/", clear="")
         assert sandbox.control("GET", "faults") == {"faults": []}
 
@@ -245,7 +254,7 @@ class TestThePartnerTab:
         assert sandbox.control("GET", "keys") == {"client_id": client_id}
 
     def test_no_script_and_nothing_from_elsewhere(self, web):
-        for page in ("/partner/", "/partner/refresh/", self.refresh(web)):
+        for page in ("/partner/", "/partner/refresh/", "/partner/api-keys/", self.refresh(web)):
             html = web.get(page).text
             assert "A stand-in for Certn on this computer. Not Certn." in html
             assert not re.search(r"<script|\bon\w+=|style=|javascript:", html)
@@ -598,12 +607,18 @@ class TestTheCommand:
     def test_what_it_prints(self, sandbox):
         assert sandbox.printed.startswith("A stand-in for Certn on this computer. Not Certn.\n")
         assert f"{sandbox.url}/partner/\n" in sandbox.printed
+        assert f"{sandbox.url}/partner/api-keys/\n" in sandbox.printed
         assert "a temporary file, removed when this process ends" in sandbox.printed
         line = re.search(r"^CERTN_ENVIRONMENTS = .+$", sandbox.printed, re.MULTILINE)[0]
         settings = {}
         exec(line, settings)
         assert settings["CERTN_ENVIRONMENTS"] == {
-            "local": {"label": "Sandbox", "base_url": sandbox.url}
+            "local": {"label": "Sandbox", "base_url": sandbox.url},
+            "local-centric": {
+                "label": "Sandbox (API key)",
+                "base_url": sandbox.url,
+                "scheme": "api_key",
+            },
         }
         assert sandbox.printed.endswith("\nReady. Press Ctrl-C to quit.\n")
 
