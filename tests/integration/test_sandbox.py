@@ -368,9 +368,18 @@ class TestFaults:
             web.exchange("sandbox-expires-soon", any_secret()).json(),
         ]
         assert [token["expires_in"] for token in tokens] == [5, 5]
+        api_key = f"sandbox-expires-soon-{any_secret()}"
+
+        def statuses_of_the_key():
+            return [
+                web.call("GET", "/api/public/cases/", key=api_key).status_code for _ in range(2)
+            ]
+
         assert [web.users(token["access_token"]).status_code for token in tokens] == [200, 200]
+        assert statuses_of_the_key() == [200, 200]
         assert web.exchange(*sandbox.refresh_keys()).json()["expires_in"] == 36000
         time.sleep(5.1)
+        assert statuses_of_the_key() == [401, 401]
         assert [web.users(token["access_token"]).status_code for token in tokens] == [401, 401]
 
     def test_several_happen_in_the_order_asked_for(self, sandbox, web):
