@@ -20,8 +20,8 @@ from django_certn.conf import conf, parse_environment
 from django_certn.encryption_key import mistakes, places_to_respell
 from django_certn.exceptions import CertnConfigurationError
 from django_certn.expiry import ends_soon
-from django_certn.fields import UndecryptableSecret
 from django_certn.models import CertnCredential
+from django_certn.secret import UndecryptableSecret
 
 __all__ = [
     "TAG",

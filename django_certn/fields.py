@@ -7,27 +7,22 @@ that knows the package.
 """
 
 import copyreg
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from django import forms
 from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
 from django.core.signals import setting_changed
 from django.db import models
 from django.db.models.expressions import F, Func
 from django.db.models.query_utils import DeferredAttribute
+from django.utils.translation import gettext_lazy as _
 
 from django_certn.encryption_key import SETTING, encryption_keys, spelled_for_the_package
-from django_certn.secret import (
-    CIPHERTEXT_START,
-    MAX_LENGTH,
-    MaskedStr,
-    clean_pasted,
-    clean_secret,
-    clean_text,
-    looks_encrypted,
-)
+from django_certn.formfields import OnText, SecretFormField
+from django_certn.pasted import MAX_LENGTH, clean_pasted, looks_encrypted, validate_secret
+from django_certn.secret import MASK, MaskedStr, Secret, UndecryptableSecret
 
 # The package reads the setting when it is imported; what is wrong with it is said before.
 with spelled_for_the_package():
@@ -35,13 +30,12 @@ with spelled_for_the_package():
 
 __all__ = [
     "EncryptedSecretField",
-    "Secret",
     "SecretFormField",
-    "UndecryptableSecret",
     "decrypt",
     "encrypt",
     "is_current",
     "is_encrypted",
+    "read_secret",
     "stored_text",
 ]
 
@@ -107,80 +101,47 @@ def unpickle_masked(ciphertext: str) -> MaskedStr:
 copyreg.pickle(MaskedStr, pickle_masked)
 
 
-class Secret(MaskedStr):
-    """A secret: a `str` equal to its text, masked wherever a value is shown, encrypted in a pickle.
-
-    Attributes:
-        stored: the text of the column that it was read from, ``None`` when it was not read.
-    """
-
-    __slots__ = ("stored",)
-    stored: str | None
-
-    def __new__(cls, text: str, stored: str | None = None) -> Self:
-        self = super().__new__(cls, text)
-        self.stored = stored
-        return self
-
-    @classmethod
-    def read(cls, stored: str) -> "Secret":
-        """Return what the text of the column stands for: a secret, or one that cannot be read."""
-        text = decrypt(stored)
-        # Ciphertext in ciphertext is what the package makes when it saves under another key.
-        if text is None or looks_encrypted(text):
-            return UndecryptableSecret(stored)
-        return Secret(text, stored)
-
-    @property
-    def ciphertext(self) -> str:
-        return encrypt(self) if self.stored is None else self.stored
-
-    def reveal(self) -> MaskedStr:
-        """Return the text."""
-        return MaskedStr(self)
-
-    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
-        return Secret.read, (self.ciphertext,)
+def read_secret(column: str) -> Secret:
+    """Return what the text of the column stands for: a secret, or one that cannot be read."""
+    text = decrypt(column)
+    # Ciphertext in ciphertext is what the package makes when it saves under another key.
+    if text is None or looks_encrypted(text):
+        return UndecryptableSecret(column)
+    return Secret(text, column)
 
 
-class UndecryptableSecret(Secret):
-    """What is in the column when it is not the ciphertext of a secret: never taken for the secret.
-
-    An empty `str`; saving writes what is stored back unchanged. The column may hold plain text, put
-    there before it was encrypted or by a hand-written statement, so that is never shown either.
-    """
-
-    __slots__ = ()
-    stored: str
-
-    def __new__(cls, stored: str) -> Self:
-        return super().__new__(cls, "", stored)
-
-    @property
-    def ciphertext(self) -> str:
-        return self.stored if looks_encrypted(self.stored) else encrypt(self.stored)
-
-    def plain_text(self) -> Secret | None:
-        """Return the secret that the column holds in clear, or ``None`` when it holds none.
-
-        What cannot be a secret is none; neither is ciphertext with something around it, such as
-        the quotes that a hand-written statement left there.
-        """
-        if CIPHERTEXT_START in self.stored:
-            return None
-        with suppress(ValidationError):
-            return Secret(clean_text(self.stored))
-        return None
-
-    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
-        if looks_encrypted(self.stored):
-            return super().__reduce_ex__(protocol)
-        return unpickle_plain_text, (encrypt(self.stored),)
+def ciphertext_of(secret: Secret) -> str:
+    """Return what may be written down of a secret; plain text in the column is encrypted."""
+    column = secret.column()
+    if column is None:
+        return encrypt(secret.reveal())
+    return str.__str__(column) if looks_encrypted(column) else encrypt(column)
 
 
-def unpickle_plain_text(ciphertext: str) -> UndecryptableSecret:
-    stored = decrypt(ciphertext)
-    return UndecryptableSecret(ciphertext if stored is None else stored)
+def pickle_secret(secret: Secret) -> tuple[Any, ...]:
+    column = secret.column()
+    unpickle: Callable[[str], Secret]
+    if secret.is_new:
+        unpickle = unpickle_new
+    elif column is None or looks_encrypted(column):
+        unpickle = read_secret
+    else:
+        unpickle = unpickle_plain_text
+    return unpickle, (ciphertext_of(secret),)
+
+
+def unpickle_new(ciphertext: str) -> Secret:
+    text = decrypt(ciphertext)
+    return UndecryptableSecret(ciphertext) if text is None else Secret(text)
+
+
+def unpickle_plain_text(ciphertext: str) -> Secret:
+    text = decrypt(ciphertext)
+    return UndecryptableSecret(ciphertext if text is None else text)
+
+
+copyreg.pickle(Secret, pickle_secret)
+copyreg.pickle(UndecryptableSecret, pickle_secret)
 
 
 def as_text(value: object) -> str:
@@ -197,26 +158,14 @@ def stored_text(field_name: str) -> Func:
     return Func(F(field_name), template="%(expressions)s", output_field=models.TextField())
 
 
-class SecretFormField(forms.CharField):
-    """A form field that can be written and never shows what is stored."""
+class OwnColumn:
+    """What an UPDATE sets the column to so that it stays: itself, which keeps it out of the SQL."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        # Whatever is asked for: the admin asks for a text input, which would show the secret.
-        # "new-password", or the browser offers the password of whoever is logged in.
-        kwargs["widget"] = forms.PasswordInput(attrs={"autocomplete": "new-password"})
-        super().__init__(**kwargs)
+    def __init__(self, column: str) -> None:
+        self.column = column
 
-    def clean(self, value: Any) -> Any:
-        # Without the field's validators: their errors hold the value as a parameter.
-        value = self.pasted(value)
-        self.validate(value)
-        return clean_secret(value) if value else value
-
-    def has_changed(self, initial: object, data: object) -> bool:
-        return bool(self.pasted(data))
-
-    def pasted(self, value: Any) -> str:
-        return MaskedStr(clean_pasted(self.to_python(value) or ""))
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        return connection.ops.quote_name(self.column), []
 
 
 class SecretAttribute(DeferredAttribute):
@@ -225,7 +174,7 @@ class SecretAttribute(DeferredAttribute):
     field: "EncryptedSecretField"
 
     def __set__(self, instance: models.Model, value: object) -> None:
-        if isinstance(value, str | bytes):
+        if not hasattr(value, "resolve_expression"):  # refused when it is saved
             value = self.field.as_secret(value)
         instance.__dict__[self.field.attname] = value
 
@@ -244,17 +193,20 @@ class EncryptedSecretField(package.EncryptedCharField):  # type: ignore[misc]
                 "the database would compare, or fill in, what is not the secret."
             )
 
+    @property
+    def validators(self) -> list[Callable[[Any], object]]:
+        # Not the one for max_length: its error holds the value.
+        return [OnText(validator) for validator in (validate_secret, *self._validators)]
+
     def from_db_value(self, value: Any, *args: object) -> Secret | None:
-        if value is None:
-            return None
-        return Secret.read(as_text(value))
+        return None if value is None else read_secret(as_text(value))
 
     def to_python(self, value: Any) -> Any:
         """Read what a fixture holds: ciphertext of any key, or a secret in clear."""
         if value is None or isinstance(value, Secret):
             return value
         text = as_text(value)
-        return Secret.read(text) if looks_encrypted(text) else Secret(text)
+        return read_secret(text) if looks_encrypted(text) else Secret(text)
 
     def as_secret(self, value: Any) -> Secret | None:
         """Return what a row is given as a secret; nothing is decrypted."""
@@ -272,21 +224,50 @@ class EncryptedSecretField(package.EncryptedCharField):  # type: ignore[misc]
         # to_python() has no part in this: it decrypts, and a form would become a way to read
         # ciphertext that somebody found elsewhere.
         secret = self.as_secret(value)
-        if isinstance(secret, UndecryptableSecret) or (self.blank and not secret):
+        if secret is None and self.null:
+            return None
+        if secret is not None and not secret.is_new and secret != "":
             return secret
-        return clean_secret(secret or "")
+        text = MaskedStr(clean_pasted(secret.reveal() if secret else ""))
+        if not text and not self.blank:
+            raise ValidationError(_("Enter the Client Secret."), code="required")
+        secret = Secret(text)
+        self.run_validators(secret)
+        return secret
 
-    def get_db_prep_save(self, value: Any, connection: Any) -> str | None:
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        value = super().pre_save(model_instance, add)
+        if add or not isinstance(value, UndecryptableSecret) or looks_encrypted(value.column()):
+            return value
+        return OwnColumn(self.column)
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        if isinstance(value, OwnColumn):
+            return value
         secret = self.as_secret(value)
         if secret is None:
             return None
         if isinstance(secret, UndecryptableSecret):
-            return secret.stored
-        if looks_encrypted(secret):
+            return ciphertext_of(secret)
+        if secret.is_new:
+            self.refuse_what_is_no_secret(secret)
+        return encrypt(secret.reveal())
+
+    def refuse_what_is_no_secret(self, secret: Secret) -> None:
+        """Refuse what other tools make of a secret.
+
+        Raises:
+            ValueError: it holds asterisks that stand for a secret, or is ciphertext.
+        """
+        if MASK in secret.reveal():
+            raise ValueError(
+                f"{self.name} is given {MASK}, which stands for a secret and is none; it was not "
+                "saved. Give the secret itself, or leave the field out."
+            )
+        if looks_encrypted(secret.reveal()):
             raise ValueError(
                 f"{self.name} is given a value that is encrypted already; it was not saved."
             )
-        return encrypt(secret)
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         raise self.no_lookup()
@@ -307,7 +288,7 @@ class EncryptedSecretField(package.EncryptedCharField):  # type: ignore[misc]
 
     def value_to_string(self, obj: models.Model) -> str:
         secret = self.as_secret(self.value_from_object(obj))
-        return "" if secret is None else secret.ciphertext
+        return "" if secret is None else ciphertext_of(secret)
 
     def formfield(self, **kwargs: Any) -> Any:
         return models.Field.formfield(self, **{"form_class": SecretFormField, **kwargs})

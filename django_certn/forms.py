@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -11,10 +12,11 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from django_certn.conf import Scheme, environment_choices, scheme_of
-from django_certn.fields import SecretFormField, UndecryptableSecret
+from django_certn.formfields import SecretFormField
 from django_certn.keys import look_swapped, looks_like_api_key
 from django_certn.models import KEY_FIELDS, CertnCredential
-from django_certn.secret import clean_pasted
+from django_certn.pasted import clean_pasted
+from django_certn.secret import UndecryptableSecret
 
 if TYPE_CHECKING:
     BaseForm = forms.ModelForm[CertnCredential]
@@ -25,6 +27,7 @@ __all__ = ["CertnCredentialForm"]
 
 AGAIN = "-again"  # behind the name of an input that has to be filled in once more
 NOT_KEPT = _("What you pasted was not kept: paste it again.")
+ABOUT_BOTH_HALVES = {"same", "pair"}  # codes of the model's errors
 
 
 def environment_label(slug: str) -> str:
@@ -155,24 +158,10 @@ class CertnCredentialForm(BaseForm):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         secret = cleaned.get("secret")
         self._recognise_api_key(cleaned)
-        if secret and secret == cleaned.get("client_id"):
-            self._refuse_secret(
-                _("The Client ID and the Client Secret are the same: one was pasted twice."),
-                code="same",
-            )
-        elif secret:
+        if secret:
             self.instance.client_secret = secret
         elif "secret" not in self.errors and self._is_secret_expected():
             self._refuse_secret(NOT_KEPT, code="not_kept")
-        elif "secret" not in self.errors and self._key_changed(cleaned):
-            # Or whoever may change the row, and not see the secret, decides where it is sent.
-            self._refuse_secret(
-                _(
-                    "The stored secret belongs to the earlier Client ID and environment: enter "
-                    "the one that goes with these."
-                ),
-                code="pair",
-            )
         return cleaned
 
     @sensitive_variables("secret")
@@ -204,16 +193,20 @@ class CertnCredentialForm(BaseForm):
         self._is_other_kind = True
         self.add_error(field, forms.ValidationError(message, code="other_kind"))
 
-    def _key_changed(self, cleaned: dict[str, Any]) -> bool:
-        return not self.instance._state.adding and any(
-            cleaned[name] != getattr(self.instance, name)
-            for name in ("environment", "client_id")
-            if name in cleaned
-        )
-
     def _refuse_secret(self, message: Any, code: str) -> None:
         error = forms.ValidationError(message, code=code)
         self.add_error("secret" if "secret" in self.fields else None, error)
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        # What the model says of the halves of a key stands where it can be mended.
+        field = "secret" if "secret" in self.fields else None
+        errors = self.errors.pop(NON_FIELD_ERRORS, None)
+        for error in errors.as_data() if errors else ():
+            if error.code not in ABOUT_BOTH_HALVES:
+                self.add_error(None, error)
+            elif field is None or field not in self.errors:
+                self.add_error(field, error)
 
     @property
     def warnings(self) -> list[Any]:

@@ -8,8 +8,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from django_certn.conf import Environment, Scheme
-from django_certn.fields import Secret
-from django_certn.secret import VSCHAR, validate_key
+from django_certn.pasted import VSCHAR, validate_key
+from django_certn.secret import Secret
 
 __all__ = [
     "UNSEEN",

@@ -12,13 +12,14 @@ from django_certn.conf import Scheme, conf, environment_choices, scheme_of
 from django_certn.exceptions import (
     CertnConfigurationError,
     CredentialNotFoundError,
-    CredentialUndecryptableError,
     Status,
 )
 from django_certn.expiry import end_of_key
-from django_certn.fields import EncryptedSecretField, UndecryptableSecret
+from django_certn.fields import EncryptedSecretField
 from django_certn.keys import Key, validate_client_id, validate_name, validate_pasted_client_id
-from django_certn.secret import VSCHAR, clean_pasted
+from django_certn.pasted import VSCHAR, clean_pasted
+from django_certn.querysets import CertnCredentialQuerySet, refuse_erasing, takes_secret_along
+from django_certn.secret import UndecryptableSecret
 
 __all__ = ["CertnCredential", "Key"]
 
@@ -33,6 +34,9 @@ VERIFIED_FIELDS = {
 
 
 class CertnCredentialManager(models.Manager["CertnCredential"]):
+    def get_queryset(self) -> "models.QuerySet[CertnCredential]":
+        return CertnCredentialQuerySet(self.model, using=self._db)
+
     def get_by_natural_key(self, name: str) -> "CertnCredential":
         return self.get(name=name)
 
@@ -160,6 +164,8 @@ class CertnCredential(models.Model):
         if update_fields is not None and touched:
             kwargs["update_fields"] = {*update_fields, *touched}
         super().save(**kwargs)
+        if "client_secret" in written:
+            self.client_secret = self.client_secret.as_stored()
 
     def natural_key(self) -> tuple[str]:
         return (self.name,)
@@ -190,6 +196,15 @@ class CertnCredential(models.Model):
                 _("The Client ID and the Client Secret are the same: one was pasted twice."),
                 code="same",
             )
+        if takes_secret_along(self):
+            # Or whoever may change the row, and not see the secret, decides where it is sent.
+            raise ValidationError(
+                _(
+                    "The stored secret belongs to the earlier Client ID and environment: enter "
+                    "the one that goes with these."
+                ),
+                code="pair",
+            )
 
     def _follow_key(self, written: set[str], using: str | None) -> set[str]:
         """Bring the fields that speak of the key up to date with it; return their names."""
@@ -197,6 +212,8 @@ class CertnCredential(models.Model):
         if self.pk is not None:
             using = using or router.db_for_write(type(self), instance=self)
             stored = type(self)._base_manager.using(using).filter(pk=self.pk).first()
+        if stored and "client_secret" in written:
+            refuse_erasing(self, stored)
         touched: set[str] = set()
         if stored is None:
             self.secret_changed_at = self.secret_changed_at or timezone.now()
@@ -204,6 +221,9 @@ class CertnCredential(models.Model):
         elif "client_secret" in written and not self._same_secret(stored):
             self.secret_changed_at = timezone.now()
             touched.add("secret_changed_at")
+            if isinstance(self.client_secret, UndecryptableSecret):
+                # Of another row. Its plain text is encrypted on the way, being new to this one.
+                self.client_secret = self.client_secret.for_another_row()
         if stored and (
             touched
             or any(
@@ -251,10 +271,7 @@ class CertnCredential(models.Model):
         )
 
     def _same_secret(self, other: Self) -> bool:
-        mine, theirs = self.client_secret, other.client_secret
-        if isinstance(mine, UndecryptableSecret) or isinstance(theirs, UndecryptableSecret):
-            return type(mine) is type(theirs) and mine.stored == theirs.stored
-        return bool(mine == theirs)
+        return bool(self.client_secret == other.client_secret)
 
     def key(self) -> Key:
         """Return what an exchange needs.
@@ -266,10 +283,7 @@ class CertnCredential(models.Model):
         """
         environment = conf.environment(self.environment)
         if isinstance(self.client_secret, UndecryptableSecret):
-            raise CredentialUndecryptableError(
-                f"The secret of {self.name!r} cannot be read with FIELD_ENCRYPTION_KEY: put the "
-                "earlier encryption key back, or enter a new pair from Certn's Partner tab."
-            )
+            raise self.client_secret.error(self.name)
         if environment.scheme == Scheme.API_KEY:
             if not self.client_secret:
                 raise CertnConfigurationError(f"The credential {self.name!r} lacks its API key.")

@@ -1,22 +1,106 @@
-"""Rows by what their column of the secret holds, without a secret that is stored as plain text.
+"""Rows by what their column of the secret holds, and what may not be written over it.
 
 The parameters of a statement end in SQL logs, in slow query logs and in an error tracker's
 breadcrumbs. Ciphertext may stand there; plain text, which somebody put into the column past this
 app, may not.
 """
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from django.db import models, transaction
+from django.db.models.signals import pre_save
+from django.dispatch import receiver
 
 from django_certn.fields import stored_text
-from django_certn.secret import CIPHERTEXT_START, looks_encrypted
+from django_certn.pasted import CIPHERTEXT_START, looks_encrypted
 
-__all__ = ["holding", "replace_plain_text"]
+__all__ = [
+    "CertnCredentialQuerySet",
+    "holding",
+    "is_erasing",
+    "refuse_erasing",
+    "replace_plain_text",
+    "takes_secret_along",
+]
 
 Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
 
 SECRET = "client_secret"  # noqa: S105 - the name of the field
+
+
+class CertnCredentialQuerySet(models.QuerySet[Any]):
+    """Does not let an empty value take the place of a secret."""
+
+    def update(self, **kwargs: Any) -> int:
+        if SECRET in kwargs and is_erasing(kwargs[SECRET]):
+            raise erasing()
+        return super().update(**kwargs)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        objs = list(objs)
+        if SECRET in (kwargs.get("update_fields") or ()):
+            for obj in objs:
+                if is_erasing(obj.client_secret):
+                    raise erasing()
+        return super().bulk_create(objs, *args, **kwargs)
+
+    bulk_create.alters_data = True  # type: ignore[attr-defined]
+
+
+def is_erasing(value: object) -> bool:
+    """Return whether it is nothing, and was not read as such from the column of a row."""
+    return is_nothing(value) and getattr(value, "is_new", True)
+
+
+def is_nothing(value: object) -> bool:
+    return value is None or value in ("", b"")
+
+
+def refuse_erasing(row: Any, stored: Any) -> None:
+    """Refuse to put nothing over a secret that is stored.
+
+    Raises:
+        ValueError: what is stored did not change.
+    """
+    if is_nothing(row.client_secret) and not is_nothing(stored.client_secret):
+        raise erasing()
+
+
+def erasing() -> ValueError:
+    return ValueError(
+        f"{SECRET} is empty where a secret may be stored; nothing was saved. Leave the field out "
+        "to keep what is stored; to let nobody use the credential, save is_active=False."
+    )
+
+
+@receiver(pre_save, dispatch_uid="django_certn.querysets")
+def refuse_erasing_fixture(instance: Any, raw: bool, using: str, **kwargs: object) -> None:
+    """Hold a fixture, which passes by the model's ``save()``, to what that refuses."""
+    if not raw or instance.pk is None:
+        return
+    model = instance._meta.concrete_model
+    is_ours = (model.__module__, model.__name__) == ("django_certn.models", "CertnCredential")
+    if is_ours and is_nothing(instance.client_secret):
+        stored = model._base_manager.using(using).filter(pk=instance.pk).first()
+        if stored:
+            refuse_erasing(instance, stored)
+
+
+def takes_secret_along(row: Any) -> bool:
+    """Return whether the stored secret is left to go with another Client ID or environment."""
+    secret = row.client_secret
+    if row._state.adding or (secret and secret.is_new):
+        return False
+    stored = type(row)._base_manager.using(row._state.db).filter(pk=row.pk).first()
+    return (
+        stored is not None
+        and stored.client_secret != ""
+        and stored.client_secret == secret
+        and (stored.environment, stored.client_id) != (row.environment, row.client_id)
+    )
 
 
 def holding(rows: Rows, column: str) -> Rows:

@@ -16,10 +16,11 @@ from django.apps import apps
 from django.db import Error as DatabaseFailure
 from django.db import connections, models, transaction
 
-from django_certn.fields import UndecryptableSecret, decrypt, encrypt, is_current, is_encrypted
+from django_certn.fields import decrypt, encrypt, is_current, is_encrypted
 from django_certn.models import CertnCredential
+from django_certn.pasted import looks_encrypted
 from django_certn.querysets import replace_plain_text
-from django_certn.secret import looks_encrypted
+from django_certn.secret import UndecryptableSecret
 
 __all__ = ["Column", "Outcome", "Row", "encrypted_columns", "reencrypt"]
 

@@ -1,60 +1,97 @@
-"""What a secret is in memory, and what may be pasted as one. Nothing here encrypts or stores."""
+"""What a secret is in memory. Nothing here encrypts or stores."""
 
-import re
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
+from secrets import compare_digest
 from typing import Any, Self
 
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext_lazy as _
 
-__all__ = [
-    "MASK",
-    "MAX_LENGTH",
-    "VSCHAR",
-    "MaskedStr",
-    "clean_pasted",
-    "clean_secret",
-    "clean_text",
-    "validate_key",
-]
+from django_certn.exceptions import CredentialUndecryptableError
+from django_certn.masked import MASK, MaskedStr
+from django_certn.pasted import CIPHERTEXT_START, clean_text, looks_encrypted
 
-MASK = "********"
-MAX_LENGTH = 1024  # characters; Certn documents no length, so this only keeps nonsense out
+__all__ = ["MASK", "PLAINTEXT", "MaskedStr", "Secret", "UndecryptableSecret"]
 
-VSCHAR = re.compile(r"[\x20-\x7e]+", re.ASCII)  # RFC 6749, appendix A.1 and A.2
-
-# How every Fernet token begins until the year 2106: version 0x80 and the high bytes of the time.
-# https://github.com/fernet/spec/blob/master/Spec.md#token-format
-CIPHERTEXT_START = "gAAAAA"
+PLAINTEXT = "plaintext"  # the error code of a secret that is stored in clear
 
 
-class MaskedStr(str):
-    """A `str` equal to its text, whose ``repr()`` is masked; so is that of each part of it.
+class Secret:
+    """What a credential's secret reads as: no `str`, so that it shows in nothing that takes text.
 
-    For what has to be a `str`: tokens, since HTTP clients insist, and what a form was sent. Many
-    tools shorten a value before they show it, and a slice of a plain subclass of `str` is a `str`.
-    What is made of it by an f-string among other text, or by ``encode()``, is masked no more.
+    ``str()``, ``format()`` and ``repr()`` give asterisks; JSON, ``len()``, ``+`` and headers raise
+    `TypeError`. It is equal to its text (in constant time) and to nothing of another type, hashes
+    as its text, and is false when it is empty. `reveal` gives the text.
 
     It pickles as ciphertext, by what `django_certn.fields` registers; without that, not at all.
     """
 
-    __slots__ = ()
+    # No attribute holds the text, nor a property: many tools walk through those of any object.
+    __slots__ = ("__weakref__", "_held")
+
+    def __init__(
+        self, text: str = "", column: str | None = None, *, is_new: bool | None = None
+    ) -> None:
+        """Hold a text.
+
+        Args:
+            text: the secret.
+            column: the text of the column that it was read from.
+            is_new: whether somebody gave it. Unless this says otherwise: where there is no column.
+        """
+        self._held = hold(text, column, column is None if is_new is None else is_new)
+
+    def reveal(self) -> MaskedStr:
+        """Return the text, a `str`, ``""`` of an empty secret.
+
+        Raises:
+            CredentialUndecryptableError: no key of ``FIELD_ENCRYPTION_KEY`` opens what is stored,
+                or it is stored as plain text.
+        """
+        return self._held()[0]
+
+    def column(self) -> MaskedStr | None:
+        """Return the text of the column that it was read from, ``None`` when it was not read."""
+        return self._held()[1]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether somebody gave it, and it was not stored since."""
+        return self._held()[2]
+
+    def as_stored(self) -> "Secret":
+        """Return it as it is after it was saved."""
+        return Secret(self.reveal(), is_new=False) if self.is_new else self
+
+    def _parts(self) -> tuple[bool, MaskedStr]:
+        return True, self.reveal()
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            theirs: tuple[bool, str] = True, other
+        elif isinstance(other, Secret):
+            theirs = other._parts()
+        else:
+            return NotImplemented
+        mine = self._parts()
+        return mine[0] == theirs[0] and compare_digest(to_bytes(mine[1]), to_bytes(theirs[1]))
+
+    def __hash__(self) -> int:
+        return hash(self._parts()[1])
+
+    def __bool__(self) -> bool:
+        return bool(self.reveal())
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return format(MASK, spec)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {MASK}>"
 
-    # Where sentry-sdk shows a string as it is: in breadcrumbs and in the extra data of a log line.
     __sentry_repr__ = __repr__
-
-    def __str__(self) -> Self:
-        return self
-
-    def __iter__(self) -> Iterator[str]:
-        return map(MaskedStr, super().__iter__())
-
-    def __radd__(self, other: object) -> "MaskedStr":
-        return MaskedStr(str.__add__(other, self)) if isinstance(other, str) else NotImplemented
 
     def __copy__(self) -> Self:
         return self
@@ -66,154 +103,77 @@ class MaskedStr(str):
         raise TypeError(f"A {type(self).__name__} cannot be pickled: it would be in clear.")
 
 
-def masked(value: Any) -> Any:
-    if isinstance(value, str):
-        return MaskedStr(value)
-    if isinstance(value, list | tuple):
-        return type(value)(map(masked, value))
-    return value  # NotImplemented
+class UndecryptableSecret(Secret):
+    """What is in the column when it is not the ciphertext of a secret: never taken for the secret.
 
-
-def masking(name: str) -> Callable[..., Any]:
-    method = getattr(str, name)
-
-    def of_masked(self: MaskedStr, *args: Any, **kwargs: Any) -> Any:
-        return masked(method(self, *args, **kwargs))
-
-    of_masked.__name__, of_masked.__doc__ = name, method.__doc__
-    return of_masked
-
-
-# Whatever makes text of a str.
-for name in (
-    *("__add__", "__format__", "__getitem__", "__mod__", "__mul__", "__rmod__", "__rmul__"),
-    *("capitalize", "casefold", "center", "expandtabs", "format", "format_map", "join", "ljust"),
-    *("lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rjust"),
-    *("rpartition", "rsplit", "rstrip", "split", "splitlines", "strip", "swapcase", "title"),
-    *("translate", "upper", "zfill"),
-):
-    setattr(MaskedStr, name, masking(name))
-
-
-def looks_encrypted(text: str) -> bool:
-    return text.startswith(CIPHERTEXT_START)
-
-
-def clean_pasted(text: str) -> str:
-    """Return the text without what copying adds around it: spaces, line ends, invisible marks."""
-    edges = {c for c in text if c.isspace() or unicodedata.category(c) == "Cf"}
-    return text.strip("".join(edges))
-
-
-# What clearly is no key, and what it is instead. Words and signs that a random key could hold
-# somewhere count only where they stand as a person copies them.
-NO_KEY: list[tuple[str, re.Pattern[str], Any]] = [
-    (
-        "masked",
-        re.compile(r"[*\u2022\u25cf\u00b7\u2217\uff0a]+"),
-        _(
-            "This is what a page shows in place of a secret, and not the secret: copy it where "
-            "it is shown in full."
-        ),
-    ),
-    (
-        "quoted",
-        re.compile(
-            r"""([\"'`]).*\1[,;]*|[\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb].*""", re.DOTALL
-        ),
-        _("This is in quotes: paste it without them."),
-    ),
-    (
-        "json",
-        re.compile(r"\{.*\}[,;]*|\[.*\][,;]*", re.DOTALL),
-        _("This is JSON: paste one value of it alone, without its quotes."),
-    ),
-    (
-        "header",
-        re.compile(r"(authorization:|(bearer|basic|api-key)\s).*", re.DOTALL | re.IGNORECASE),
-        _("This is a header, such as “Bearer ...”, and not a key: paste the key alone."),
-    ),
-    (
-        "labelled",
-        re.compile(
-            r"(export\s+)?(client[ _-]?(id|secret)|api[ _-]?key|secret|token)\s*[:=].*",
-            re.DOTALL | re.IGNORECASE,
-        ),
-        _("This has its name in front: paste what comes after that."),
-    ),
-    (
-        "assigned",
-        re.compile(
-            r"(export\s+)?([A-Z][A-Z0-9]*(_[A-Z0-9]+)+|(?i:(\w+_)?(secret|key|client|certn)(_\w+)?))\s*=[^=].*",
-            re.DOTALL | re.ASCII,
-        ),
-        _("This is a line of settings, NAME=value: paste what comes after the equals sign."),
-    ),
-    (
-        "address",
-        re.compile(r"https?://.*", re.DOTALL | re.IGNORECASE),
-        _("This is an address, and not a key."),
-    ),
-    (
-        "placeholder",
-        re.compile(r"<.*>", re.DOTALL),
-        _("This stands for a key in a text, and is none: paste the key as Certn shows it."),
-    ),
-    (
-        "space",
-        re.compile(r".*\s.*", re.DOTALL),
-        _("There is a space or a line end in this, and in a key there is none: copy it again."),
-    ),
-]
-
-
-def validate_key(text: str) -> None:
-    """Refuse what clearly is no Client ID, no Client Secret and no API key.
-
-    Raises:
-        ValidationError: with what it is instead. It does not hold the text.
+    It is false, and equal to no text; saving leaves what is stored unchanged. The column may hold
+    plain text, put there before it was encrypted or by a hand-written statement, so that is never
+    shown either.
     """
-    if len(text) > MAX_LENGTH:
-        return  # refused for that, and no pattern takes its time over megabytes
-    for code, pattern, message in NO_KEY:
-        if pattern.fullmatch(text):
-            raise ValidationError(message, code=code)
 
+    __slots__ = ()
 
-def clean_secret(value: str) -> MaskedStr:
-    """Return the secret that was pasted.
+    def __init__(self, column: str) -> None:
+        """Hold the text of the column."""
+        super().__init__("", column)
 
-    Raises:
-        ValidationError: it cannot be a secret, or clearly is none. No error holds the value, not
-            even as a parameter.
-    """
-    text = MaskedStr(clean_pasted(value))
-    validate_key(text)
-    return clean_text(text)
+    def reveal(self) -> MaskedStr:
+        """Raise `CredentialUndecryptableError`, which says what to do."""
+        raise self.error()
 
-
-def clean_text(value: str) -> MaskedStr:
-    """Return the text of a secret, wherever it comes from.
-
-    Raises:
-        ValidationError: it cannot be a secret. No error holds the value, not even as a parameter.
-    """
-    text = MaskedStr(clean_pasted(value))
-    if not text:
-        raise ValidationError(_("Enter the Client Secret."), code="required")
-    if looks_encrypted(text):
-        raise ValidationError(
-            _("This is an encrypted value, not a secret: paste the secret as Certn shows it."),
-            code="ciphertext",
+    def error(self, name: str = "") -> CredentialUndecryptableError:
+        """Return the error of whoever needs the text of it; ``name`` is the credential's."""
+        of = f" of {name!r}" if name else ""
+        if self.plain_text() is None:
+            return CredentialUndecryptableError(
+                f"The secret{of} cannot be read with FIELD_ENCRYPTION_KEY: put the "
+                "earlier encryption key back, or enter a new pair from Certn's Partner tab."
+            )
+        return CredentialUndecryptableError(
+            f"The secret{of} is stored as plain text, and not used: run manage.py "
+            "certn_reencrypt --encrypt-plaintext, or better enter a new pair from Certn's "
+            "Partner tab."
         )
-    if not VSCHAR.fullmatch(text):
-        raise ValidationError(
-            _(
-                "This holds a character that cannot be part of a secret "
-                "(only printable ASCII can): copy it again."
-            ),
-            code="invalid",
-        )
-    if len(text) > MAX_LENGTH:
-        raise ValidationError(_("This is too long to be a secret: copy it again."), code="too_long")
-    return text
+
+    @property
+    def error_code(self) -> str:
+        """``"plaintext"`` where the column holds a secret in clear, else ``""``."""
+        return "" if self.plain_text() is None else PLAINTEXT
+
+    def for_another_row(self) -> Secret:
+        """Return what another row may be given: its plain text as a secret to be encrypted."""
+        return self if looks_encrypted(self.column()) else Secret(self.column(), self.column())
+
+    def column(self) -> MaskedStr:
+        """Return the text of the column."""
+        return self._held()[1] or MaskedStr()
+
+    def plain_text(self) -> MaskedStr | None:
+        """Return the secret that the column holds in clear, or ``None`` when it holds none.
+
+        What cannot be a secret is none; neither is ciphertext with something around it, such as
+        the quotes that a hand-written statement left there.
+        """
+        if CIPHERTEXT_START in self.column():
+            return None
+        with suppress(ValidationError):
+            return clean_text(self.column())
+        return None
+
+    def _parts(self) -> tuple[bool, MaskedStr]:
+        return False, self.column()
+
+    def __bool__(self) -> bool:
+        return False
+
+
+Held = tuple[MaskedStr, MaskedStr | None, bool]
+
+
+def hold(text: str, column: str | None, is_new: bool) -> Callable[[], Held]:
+    held = MaskedStr(text), None if column is None else MaskedStr(column), is_new
+    return lambda: held
+
+
+def to_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

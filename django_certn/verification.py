@@ -122,7 +122,7 @@ def examine(
         if key.environment.scheme == Scheme.OAUTH:
             _ = conf.CERTN_CACHE_ALIAS  # the token goes there
     except CredentialUndecryptableError as error:
-        return outcome(error.status), None
+        return outcome(error.status, error_code=row.client_secret.error_code), None
     except CertnConfigurationError as error:
         return outcome(error.status, error_code=culprit(row)), None
     started = time.monotonic()
@@ -198,7 +198,7 @@ def record(row: CertnCredential, verification: Verification) -> dict[str, Any]:
             break
         # Compare and set in one statement: no lock, no transaction, and nobody's save is undone.
         # It compares the ciphertext, which a new encryption of the same secret changes as well.
-        unchanged = holding(rows, now.client_secret.stored).filter(
+        unchanged = holding(rows, now.client_secret.column()).filter(
             pk=now.pk, environment=now.environment, client_id=now.client_id
         )
         if unchanged.update(**fields):

@@ -766,3 +766,32 @@ class TestEnd:
         assert client.post(ADD, form).status_code == 302
         row = CertnCredential.objects.get(name="added")
         assert (row.client_id, str(row.expires_on)) == ("", "2027-05-06")
+
+
+class TestListEditable:
+    @pytest.fixture
+    def save_list(self, admin_client, row, monkeypatch):
+        monkeypatch.setattr(CertnCredentialAdmin, "list_editable", ("client_id", "is_active"))
+
+        def save(**values):
+            data = {"form-0-id": row.pk, "form-0-client_id": row.client_id, "_save": "Save"}
+            counts = {"TOTAL": 1, "INITIAL": 1, "MIN_NUM": 0, "MAX_NUM": 1000}
+            data |= {f"form-{name}_FORMS": number for name, number in counts.items()}
+            data |= {f"form-0-{name}": value for name, value in values.items()}
+            return admin_client.post(LIST, data)
+
+        return save
+
+    def test_another_client_id_is_refused(self, save_list, row):
+        before = column(row)
+        response = save_list(client_id="fake-other-id", is_active="on")
+
+        assert response.status_code == 200
+        assert "belongs to the earlier Client ID" in page(response)
+        assert CertnCredential.objects.get().client_id == row.client_id
+        assert column(row) == before
+
+    def test_what_is_no_part_of_the_key_is_saved(self, save_list, row):
+        assert save_list().status_code == 302
+        assert not CertnCredential.objects.get().is_active
+        assert CertnCredential.objects.get().client_secret == SECRET

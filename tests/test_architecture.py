@@ -16,7 +16,10 @@ ROOT = Path(django_certn.__file__).parent
 LAYERS = [
     ["exceptions"],
     ["conf", "encryption_key"],
-    ["expiry", "secret"],
+    ["expiry", "masked"],
+    ["pasted"],
+    ["secret"],
+    ["formfields"],
     ["fields"],
     ["keys", "querysets"],
     ["models", "signals"],

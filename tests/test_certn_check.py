@@ -576,7 +576,7 @@ class TestJson:
     def test_holds_no_secret(self, make, endpoint):
         credential = make()
         outcome = check_json(probe=True, verbosity=3)
-        assert credential.client_secret not in outcome.stdout
+        assert credential.client_secret.reveal() not in outcome.stdout
         assert "fake-token" not in outcome.stdout
 
     def test_is_the_same_at_each_verbosity(self, make):

@@ -208,7 +208,7 @@ class TestStoredSecrets:
 
     def test_encrypted_twice(self, make_credential):
         credential = make_credential()
-        once = CertnCredential.objects.get().client_secret.stored
+        once = CertnCredential.objects.get().client_secret.column()
         write_column(credential, encrypt(once))
         assert set(found(databases=["default"])) == {"django_certn.W001"}
 

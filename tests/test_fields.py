@@ -25,6 +25,7 @@ from django.core.exceptions import (
     ValidationError,
 )
 from django.core.management import call_command
+from django.core.validators import RegexValidator
 from django.db import connection, models, transaction
 from django.db.models import Case, Count, F, Max, Q, Subquery, TextField, Value, When
 from django.db.models.functions import Cast, Concat, Length, Upper
@@ -34,18 +35,11 @@ from django.test.utils import CaptureQueriesContext, register_lookup
 from django.utils.safestring import mark_safe
 from django.views.debug import ExceptionReporter, technical_500_response
 
-from django_certn.fields import (
-    EncryptedSecretField,
-    Secret,
-    SecretFormField,
-    UndecryptableSecret,
-    decrypt,
-    encrypt,
-    is_current,
-    stored_text,
-)
+from django_certn.fields import EncryptedSecretField, decrypt, encrypt, is_current, stored_text
+from django_certn.formfields import SecretFormField
 from django_certn.models import CertnCredential
-from django_certn.secret import MAX_LENGTH, MaskedStr, clean_pasted, clean_secret, clean_text
+from django_certn.pasted import MAX_LENGTH, clean_pasted, clean_secret, clean_text
+from django_certn.secret import MaskedStr, Secret, UndecryptableSecret
 from tests.bare.models import BareCredential
 
 pytestmark = pytest.mark.django_db
@@ -73,7 +67,9 @@ def trap(test):
 
 @pytest.fixture
 def row():
-    return CertnCredential.objects.create(client_secret=SECRET)
+    return CertnCredential.objects.create(
+        environment="demo", client_id="fake-client-id", client_secret=SECRET
+    )
 
 
 def read_column(row):
@@ -125,19 +121,6 @@ def test_the_package_wrote_it_and_we_read_it(row):
     write_column(row, read_column(bare))
 
     assert again(row).client_secret == ANOTHER
-
-
-def test_a_secret_is_a_str(row):
-    secret = again(row).client_secret
-
-    assert isinstance(secret, str)
-    assert (secret, str(secret), f"{secret}", hash(secret)) == (
-        SECRET,
-        SECRET,
-        SECRET,
-        hash(SECRET),
-    )
-    assert secret.encode() == SECRET.encode()
 
 
 @pytest.mark.parametrize(
@@ -485,7 +468,7 @@ def test_what_another_key_encrypted_passes_a_fixture_unchanged(model, kind, sett
         loaded.save()
 
     row = model.objects.get()
-    assert row.client_secret == ""
+    assert not row.client_secret
     assert read_column(row) == before
     settings.FIELD_ENCRYPTION_KEY = OLD_KEY
     assert again(row).client_secret == SECRET
@@ -623,7 +606,7 @@ def crash(credential):
     unsaved = type(credential)(client_secret=credential.client_secret)
     chosen_by_the_site = unsaved.client_secret
     everything = {"nested": [vars(credential), list(type(credential).objects.values())]}
-    raise ZeroDivisionError(len(chosen_by_the_site) + len(everything))
+    raise ZeroDivisionError(f"{len(everything)} {chosen_by_the_site is None}")
 
 
 def crash_page(credential):
@@ -820,6 +803,9 @@ REFUSED = {
     "surrogate": (f"{SECRET}\ud800", "invalid"),
     "too long": (SECRET * 40, "too_long"),
     "ciphertext": (f"gAAAAA{SECRET}", "ciphertext"),
+    "asterisks": ("********", "masked"),
+    "asterisks in it": (f"{SECRET}********", "masked"),
+    "what a Secret shows": (repr(Secret(SECRET)), "placeholder"),
 }
 
 
@@ -890,6 +876,185 @@ def test_a_number_is_its_digits():
     row = CertnCredential.objects.create(client_secret=12345)
 
     assert again(row).client_secret == "12345"
+
+
+# Asterisks, and nothing at all
+
+
+MASKS = ["********", " ********\n", "<Secret: ********>", "****************", str(Secret(SECRET))]
+
+WRITES = {
+    "save": write_by_save,
+    "save of the field": write_by_save_of_one_field,
+    "create": lambda row: CertnCredential.objects.create(name="b", client_secret=ANOTHER),
+    "upsert": write_by_upsert,
+    "bulk_create": lambda row: CertnCredential.objects.bulk_create(
+        [CertnCredential(name="b", client_secret=ANOTHER)]
+    ),
+    "update": lambda row: CertnCredential.objects.update(client_secret=ANOTHER),
+    "update past the manager": lambda row: CertnCredential._base_manager.update(
+        client_secret=ANOTHER
+    ),
+    "update_or_create": lambda row: CertnCredential.objects.update_or_create(
+        name=row.name, defaults={"client_secret": ANOTHER}
+    ),
+    "aupdate": lambda row: await_(CertnCredential.objects.aupdate(client_secret=ANOTHER)),
+    "fixture": lambda row: next(
+        serializers.deserialize(
+            "python",
+            [
+                {
+                    "model": "django_certn.certncredential",
+                    "pk": row.pk,
+                    "fields": {"name": row.name, "client_secret": ANOTHER},
+                }
+            ],
+        )
+    ).save(),
+}
+
+
+def everything():
+    return list(CertnCredential.objects.order_by("pk").values()), [
+        read_column(row) for row in CertnCredential.objects.order_by("pk")
+    ]
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_asterisks_are_refused_and_nothing_changes(row, write, mask, monkeypatch):
+    CertnCredential.objects.update(verified_status="ok")
+    before = everything()
+    monkeypatch.setitem(globals(), "ANOTHER", mask)
+    with pytest.raises(ValueError, match="stands for a secret and is none"), transaction.atomic():
+        write(row)
+
+    assert everything() == before
+
+
+# Past the manager, nobody knows what is stored.
+OTHERS = ("create", "bulk_create", "update past the manager")
+OVERWRITES = {name: write for name, write in WRITES.items() if name not in OTHERS}
+
+
+@pytest.mark.parametrize("nothing", ["", b"", Secret(""), None], ids=repr)
+@pytest.mark.parametrize("write", OVERWRITES.values(), ids=OVERWRITES)
+def test_nothing_does_not_take_the_place_of_a_secret(row, write, nothing, monkeypatch):
+    CertnCredential.objects.update(verified_status="ok")
+    before = everything()
+    monkeypatch.setitem(globals(), "ANOTHER", nothing)
+    with pytest.raises(ValueError, match="client_secret is empty"), transaction.atomic():
+        write(row)
+
+    assert everything() == before
+
+
+def test_a_fixture_without_the_field_does_not_erase_it(row):
+    before = everything()
+    entry = {"model": "django_certn.certncredential", "pk": row.pk, "fields": {"name": "acme"}}
+    (loaded,) = serializers.deserialize("python", [entry])
+    with pytest.raises(ValueError, match="client_secret is empty"), transaction.atomic():
+        loaded.save()
+
+    assert everything() == before
+
+
+def test_a_row_may_begin_without_a_secret():
+    row = CertnCredential.objects.create()
+    row.name = "acme"
+    row.save()
+    again(row).save()
+    (entry,) = serializers.serialize("python", [row], fields=["created_at", "updated_at"])
+    entry["fields"]["name"] = "other"
+    (loaded,) = serializers.deserialize("python", [entry])
+    loaded.save()
+    assert (again(row).name, again(row).client_secret) == ("other", "")
+
+    CertnCredential.objects.update(client_secret=SECRET)
+    assert again(row).client_secret == SECRET
+
+
+@pytest.mark.parametrize("stored", ["********", f"{SECRET}********", "gAAAAA"])
+def test_what_was_read_from_the_column_is_never_refused(row, stored):
+    write_column(row, encrypt(stored) if "*" in stored else stored)
+    read = again(row)
+    read.full_clean()
+    read.save()
+    CertnCredential.objects.bulk_create(
+        [CertnCredential(name="b", client_secret=read.client_secret)]
+    )
+    CertnCredential.objects.filter(name="b").update(client_secret=read.client_secret)
+
+    assert again(row).client_secret == read.client_secret
+    assert CertnCredential.objects.get(name="b").client_secret == read.client_secret
+
+
+def test_what_was_saved_counts_as_stored(row):
+    assert CertnCredential(client_secret=SECRET).client_secret.is_new
+    assert not row.client_secret.is_new
+    assert not again(row).client_secret.is_new
+    assert not pickle.loads(pickle.dumps(row)).client_secret.is_new
+    row.client_secret = ANOTHER
+    row.save(update_fields=["name"])
+    assert row.client_secret.is_new
+    row.save()
+    assert not row.client_secret.is_new
+
+
+# Validators
+
+
+def no_fake_secret(text):
+    if "another" in text:
+        raise ValidationError("%(value)s is %(kind)s.", params={"value": text, "kind": "bad"})
+
+
+class TestValidators:
+    @pytest.fixture
+    def field(self):
+        field = EncryptedSecretField(validators=[no_fake_secret, RegexValidator("[0-9]")])
+        field.set_attributes_from_name("client_secret")
+        return field
+
+    def test_those_that_are_given_are_used_as_well(self, field):
+        assert field.clean(SECRET, None) == SECRET
+        with pytest.raises(ValidationError) as caught:
+            field.clean(ANOTHER, None)
+        with pytest.raises(ValidationError):
+            field.clean("fake", None)
+        with pytest.raises(ValidationError):
+            field.clean("fake-é-9", None)
+
+        (error,) = caught.value.error_list
+        assert error.messages == ["******** is bad."]
+        assert ANOTHER[:-2] not in repr(vars(error))
+        assert caught.value.__context__ is None or ANOTHER[:-2] not in repr(
+            caught.value.__context__
+        )
+
+    def test_each_gives_its_own_error(self, field):
+        with pytest.raises(ValidationError) as caught:
+            field.clean("fake-another-\u00e9", None)
+
+        assert len(caught.value.error_list) == 3
+
+    def test_whoever_reads_the_validators_gets_all_that_the_form_refuses(self, field):
+        for value, code in REFUSED.values():
+            if code == "required":
+                continue
+            errors = []
+            for validator in field.validators:
+                try:
+                    validator(value)
+                except ValidationError as error:
+                    errors += error.error_list
+            assert code in [error.code for error in errors]
+
+    def test_they_survive_a_clone_and_are_not_part_of_a_migration(self, field):
+        assert field.deconstruct()[3]["validators"] == field._validators
+        assert len(field.clone().validators) == len(field.validators) == 3
+        ours = CertnCredential._meta.get_field("client_secret")
+        assert "validators" not in ours.deconstruct()[3]
 
 
 # Another encryption key
@@ -976,7 +1141,7 @@ def test_what_was_encrypted_twice_is_no_secret(model, settings, keys):
     write_column(row, text)
     settings.FIELD_ENCRYPTION_KEY = keys
 
-    assert again(row).client_secret == ""
+    assert not again(row).client_secret
     again(row).save()
     assert read_column(row) == text
 
@@ -1007,7 +1172,7 @@ def test_what_is_not_ciphertext_is_not_taken_for_the_secret(model, foreign):
     read = again(row)
 
     assert isinstance(read.client_secret, UndecryptableSecret)
-    assert read.client_secret == ""
+    assert not read.client_secret
     read.save()
     again(row).save(update_fields=["client_secret"])
     pickle.loads(pickle.dumps(again(row))).save()

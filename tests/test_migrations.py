@@ -8,8 +8,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
-from django_certn.fields import UndecryptableSecret
 from django_certn.models import CertnCredential
+from django_certn.secret import UndecryptableSecret
 
 SECRET = "fake-secret-0123456789abcdef"
 

@@ -9,6 +9,7 @@ from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
+from django.forms import model_to_dict, modelform_factory
 from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
 
@@ -18,8 +19,8 @@ from django_certn.exceptions import (
     CredentialUndecryptableError,
     Status,
 )
-from django_certn.fields import Secret, UndecryptableSecret
 from django_certn.models import KEY_FIELDS, VERIFIED_FIELDS, CertnCredential, Key
+from django_certn.secret import Secret, UndecryptableSecret
 
 pytestmark = pytest.mark.django_db
 
@@ -308,7 +309,7 @@ def update_or_create(row, fields):
 
 
 def full_clean_and_save(row, fields):
-    assign(row, fields).full_clean()
+    assign(row, {"client_secret": SECRET, **fields}).full_clean()
     row.save()
 
 
@@ -511,9 +512,56 @@ def test_no_key_of_a_secret_that_cannot_be_read(row, settings):
         read.key()
 
     assert caught.value.status == "undecryptable"
-    assert read.client_secret.stored not in str(caught.value)
+    assert read.client_secret.column() not in str(caught.value)
     assert "earlier encryption key" in str(caught.value)
     assert "new pair" in str(caught.value)
+
+
+# The halves of a key
+
+
+@pytest.mark.parametrize("change", [{"client_id": "fake-other-id"}, {"environment": "production"}])
+class TestHalves:
+    def test_another_half_asks_for_the_secret(self, row, change):
+        for kept in (row, again(row), pickle.loads(pickle.dumps(row))):
+            with pytest.raises(ValidationError) as caught:
+                assign(kept, change).full_clean()
+            ((error,),) = caught.value.error_dict.values()
+            assert error.code == "pair"
+
+    @pytest.mark.parametrize("secret", [SECRET, ANOTHER])
+    def test_with_the_secret_it_is_well(self, row, change, secret):
+        assign(again(row), {**change, "client_secret": secret}).full_clean()
+
+    def test_the_key_of_another_row_is_well(self, row, change):
+        other = new(name="other", client_secret=ANOTHER, **change)
+        other.save()
+        assign(again(row), {**change, "client_secret": again(other).client_secret}).full_clean()
+
+    def test_it_holds_where_the_secret_cannot_be_read(self, row, change, settings):
+        settings.FIELD_ENCRYPTION_KEY = NEW_KEY
+        with pytest.raises(ValidationError, match="belongs to the earlier Client ID"):
+            assign(again(row), change).full_clean()
+
+    def test_it_is_compared_with_what_is_stored_now(self, row, change):
+        read = again(row)
+        CertnCredential.objects.update(client_secret=ANOTHER, **change)
+        assign(read, change).full_clean()
+        CertnCredential.objects.update(client_secret=SECRET)
+        read.full_clean()
+
+    def test_a_new_row_is_well(self, row, change):
+        new(name="other", **change).full_clean()
+
+    def test_a_sites_own_form_is_held_to_it(self, row, change):
+        form_class = modelform_factory(
+            CertnCredential, fields=["name", "environment", "client_id", "is_active"]
+        )
+        data = {**model_to_dict(row), **change}
+        form = form_class(data, instance=again(row))
+        assert not form.is_valid()
+        assert [error.code for error in form.errors.as_data()["__all__"]] == ["pair"]
+        assert form_class({**model_to_dict(row), "name": "renamed"}, instance=again(row)).is_valid()
 
 
 # The stored row
@@ -621,7 +669,8 @@ def test_a_key_is_compared_with_the_one_of_the_database_that_is_written(row):
     assert again(row).client_secret == ANOTHER
 
 
-def test_an_undecryptable_secret_is_no_str_of_anything(row, settings):
+def test_an_undecryptable_secret_is_false_and_equal_to_no_text(row, settings):
     settings.FIELD_ENCRYPTION_KEY = NEW_KEY
     secret = again(row).client_secret
-    assert (type(secret), str(secret), bool(secret)) == (UndecryptableSecret, "", False)
+    assert (type(secret), str(secret), bool(secret)) == (UndecryptableSecret, "********", False)
+    assert secret not in ("", SECRET)

@@ -18,9 +18,9 @@ from django_certn.exceptions import (
     InvalidTokenResponseError,
     TokenError,
 )
-from django_certn.fields import Secret
 from django_certn.models import Key
 from django_certn.oauth import exchange
+from django_certn.secret import Secret
 from tests.leaks import CLIENT_ID, SECRET, TOKEN, Scan
 
 

@@ -8,10 +8,9 @@ import responses
 from django_certn.answers import MAX_BODY
 from django_certn.conf import conf
 from django_certn.exceptions import Status, TokenError
-from django_certn.fields import Secret
 from django_certn.keys import Key
 from django_certn.probe import CASE_PATH, check_api_key, probe
-from django_certn.secret import MaskedStr
+from django_certn.secret import MaskedStr, Secret
 
 TOKEN = MaskedStr("fake-token-of-a-probe")
 PATH = "/api/v1/users/"

@@ -23,10 +23,9 @@ from django_certn.answers import (
 )
 from django_certn.conf import Environment, parse_environment
 from django_certn.exceptions import CertnConfigurationError, TokenError
-from django_certn.fields import Secret
 from django_certn.models import Key
 from django_certn.oauth import exchange
-from django_certn.secret import MaskedStr
+from django_certn.secret import MaskedStr, Secret
 from tests.endpoint import TokenEndpoint
 
 ENVIRONMENT = Environment("scripted", "Scripted", "https://certn.test")

@@ -1,5 +1,7 @@
 """Statements about a row whose secret is stored as plain text do not hold it."""
 
+import pickle
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -84,3 +86,74 @@ def test_a_row_that_is_gone(plain, rows):
     plain.delete()
 
     assert not replace_plain_text(rows, pk, PLAIN, PLAIN)
+
+
+def write_a_field(row):
+    row.name = "renamed"
+    row.save()
+
+
+SAVES = {
+    "save": write_a_field,
+    "save of the field": lambda row: row.save(update_fields=["name", "client_secret"]),
+    "save of the field alone": lambda row: row.save(update_fields=["client_secret"]),
+    "force_update": lambda row: row.save(force_update=True),
+    "deferred": lambda row: CertnCredential.objects.defer("client_secret").get().save(),
+    "pickle": lambda row: pickle.loads(pickle.dumps(row)).save(),
+    "full_clean": lambda row: (row.full_clean(), row.save()),
+    "update_or_create": lambda row: CertnCredential.objects.update_or_create(
+        name=row.name, defaults={"is_active": False}
+    ),
+}
+
+
+@pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
+@pytest.mark.parametrize("text", [PLAIN, "fake \u20ac", "'gAAAAAfake'"])
+def test_saving_the_row_keeps_plain_text_and_does_not_show_it(row, save, text):
+    CertnCredential.objects.update(environment="demo", client_id="fake-id")
+    write_column(row, text)
+    read = CertnCredential.objects.get()
+    with CaptureQueriesContext(connection) as log:
+        save(read)
+
+    assert "UPDATE" in str(log.captured_queries)
+    assert text not in str(log.captured_queries)
+    assert column_of(row) == text
+    assert CertnCredential.objects.get().secret_changed_at == row.secret_changed_at
+
+
+COPIES = {
+    "create": lambda row, secret: CertnCredential.objects.create(name="b", client_secret=secret),
+    "bulk_create": lambda row, secret: CertnCredential.objects.bulk_create(
+        [CertnCredential(name="b", client_secret=secret)]
+    ),
+    "another row": lambda row, secret: assign(row, secret).save(),
+    "update": lambda row, secret: CertnCredential.objects.filter(name="b").update(
+        client_secret=secret
+    ),
+}
+
+
+def assign(row, secret):
+    row.client_secret = secret
+    return row
+
+
+@pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
+def test_what_another_row_gets_of_it_is_encrypted(plain, copy):
+    other = CertnCredential.objects.create(name="other", client_secret="fake-secret")
+    with CaptureQueriesContext(connection) as log:
+        copy(other, CertnCredential.objects.get(name="acme").client_secret)
+
+    assert PLAIN not in str(log.captured_queries)
+    copied = CertnCredential.objects.exclude(name="acme")
+    assert all(column_of(row).startswith("gAAAAA") for row in copied)
+    assert column_of(plain) == PLAIN
+
+
+def test_a_new_secret_takes_the_place_of_plain_text(plain):
+    read = CertnCredential.objects.get()
+    read.client_secret = "fake-new-secret"
+    read.save()
+
+    assert CertnCredential.objects.get().client_secret == "fake-new-secret"

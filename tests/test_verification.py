@@ -191,7 +191,7 @@ class TestMisconfigured:
 
     @pytest.mark.parametrize("half", ["client_id", "client_secret"])
     def test_half_a_key(self, credential, endpoint, half):
-        CertnCredential.objects.update(**{half: ""})
+        CertnCredential._base_manager.update(**{half: ""})
         self.check("default", half, endpoint)
 
     @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ class TestRecord:
         assert row.verified_error_code == ""
         assert row.verified_at == outcome.verified_at
         assert row.client_secret == SECRET
-        assert column(credential) == row.client_secret.stored
+        assert column(credential) == row.client_secret.column()
 
     def test_replaces_the_earlier_outcome(self, credential, endpoint):
         endpoint.answer(401, {"error": "invalid_client"}, times=1)
@@ -537,7 +537,7 @@ class TestAPIKey:
         assert centric.hits == 0
 
     def test_a_key_that_is_missing(self, api_key, centric):
-        CertnCredential.objects.update(client_secret="")
+        CertnCredential._base_manager.update(client_secret="")
         outcome = verify("acme")
         assert (outcome.status, outcome.error_code) == ("misconfigured", "client_secret")
         assert outcome.detail == "The credential has no API key; nothing was sent."

@@ -58,7 +58,7 @@ class Site:
     def look(self):
         """Return the secrets by name, and how many of them are under the new key."""
         found = list(self.rows.all())
-        current = sum(is_current(row.client_secret.stored) for row in found)
+        current = sum(is_current(row.client_secret.column()) for row in found)
         return {row.name: row.client_secret for row in found}, current
 
     def start(self, *options):

@@ -22,9 +22,9 @@ from django_certn.exceptions import (
     RateLimitedError,
     TokenError,
 )
-from django_certn.fields import Secret
 from django_certn.models import Key
 from django_certn.oauth import exchange
+from django_certn.secret import Secret
 from django_certn.tokens import get_token
 from django_certn.verification import verify
 from tests.endpoint import TokenEndpoint

@@ -348,7 +348,7 @@ def test_the_entry_does_not_show_the_token(service, credential):
     text = entry_of(credential)
     assert isinstance(text, str)
     assert token.value not in text
-    assert credential.client_secret not in slot_of(credential.key())
+    assert credential.client_secret.reveal() not in slot_of(credential.key())
 
 
 def test_the_cache_key_suits_every_backend(credential):

@@ -1,0 +1,59 @@
+"""The form field of a secret, and what a site's own validators get to see of one."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from django_certn.pasted import clean_pasted, clean_secret
+from django_certn.secret import MASK, MaskedStr, Secret
+
+__all__ = ["OnText", "SecretFormField"]
+
+
+class SecretFormField(forms.CharField):
+    """A form field that can be written and never shows what is stored."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Whatever is asked for: the admin asks for a text input, which would show the secret.
+        # "new-password", or the browser offers the password of whoever is logged in.
+        kwargs["widget"] = forms.PasswordInput(attrs={"autocomplete": "new-password"})
+        super().__init__(**kwargs)
+
+    def clean(self, value: Any) -> Any:
+        # Without the field's validators: their errors hold the value as a parameter.
+        value = self.pasted(value)
+        self.validate(value)
+        return clean_secret(value) if value else value
+
+    def has_changed(self, initial: object, data: object) -> bool:
+        return bool(self.pasted(data))
+
+    def pasted(self, value: Any) -> str:
+        return MaskedStr(clean_pasted(self.to_python(value) or ""))
+
+
+class OnText:
+    """A validator that a site gave the field: it gets the text, and its errors do not keep it."""
+
+    def __init__(self, validator: Callable[[Any], object]) -> None:
+        self.validator = validator
+
+    def __call__(self, value: "str | Secret") -> None:
+        text = MaskedStr(value.reveal() if isinstance(value, Secret) else value)
+        errors: list[ValidationError] = []
+        try:
+            self.validator(text)
+        except ValidationError as error:
+            errors = error.error_list
+        # Not while handling that error, which holds the text.
+        if errors:
+            raise ValidationError([without_value(error, text) for error in errors])
+
+
+def without_value(error: ValidationError, text: str) -> ValidationError:
+    params = {
+        name: MASK if value == text else value for name, value in (error.params or {}).items()
+    }
+    return ValidationError(error.message, error.code, params)
