@@ -34,7 +34,7 @@ __all__ = [
     "decrypt",
     "encrypt",
     "is_current",
-    "is_encrypted",
+    "is_encrypted_field",
     "read_secret",
     "stored_text",
 ]
@@ -56,14 +56,13 @@ def decrypt(ciphertext: str) -> MaskedStr | None:
 
 def is_current(ciphertext: str) -> bool:
     """Return whether the first key of ``FIELD_ENCRYPTION_KEY`` alone opens the ciphertext."""
-    try:
+    with suppress(InvalidToken, UnicodeError):
         current_key.decrypt(ciphertext.encode())
-    except (InvalidToken, UnicodeError):
-        return False
-    return True
+        return True
+    return False
 
 
-def is_encrypted(field: object) -> bool:
+def is_encrypted_field(field: object) -> bool:
     """Return whether it is one of the encryption package's fields, this module's included."""
     return isinstance(field, package.EncryptedMixin)
 
@@ -75,10 +74,6 @@ def use_keys() -> None:
     package.CRYPTER, current_key = MultiFernet(keys), keys[0]
 
 
-current_key: Fernet
-use_keys()
-
-
 def follow_settings(*, setting: str, **kwargs: object) -> None:
     """Let ``override_settings(FIELD_ENCRYPTION_KEY=...)`` reach the package in a site's tests."""
     if setting == SETTING:
@@ -86,6 +81,8 @@ def follow_settings(*, setting: str, **kwargs: object) -> None:
             use_keys()
 
 
+current_key: Fernet
+use_keys()
 setting_changed.connect(follow_settings, dispatch_uid="django_certn.fields")
 
 

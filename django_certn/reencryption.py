@@ -16,7 +16,7 @@ from django.apps import apps
 from django.db import Error as DatabaseFailure
 from django.db import connections, models, transaction
 
-from django_certn.fields import decrypt, encrypt, is_current, is_encrypted
+from django_certn.fields import decrypt, encrypt, is_current, is_encrypted_field
 from django_certn.models import CertnCredential
 from django_certn.pasted import looks_encrypted
 from django_certn.querysets import replace_plain_text
@@ -168,22 +168,19 @@ class Column:
 
 
 def encrypted_columns(using: str) -> list[Column]:
-    """Return the columns of that database that are there, this app's own first.
+    """Return the columns that the site's models have in that database, this app's own first.
 
     Proxies have no columns, and what is inherited is in the parent's table.
-
-    Raises:
-        DatabaseFailure: the database is out of reach, or a table of it is.
     """
     columns: dict[tuple[str, str | None], Column] = {}
     every: list[type[models.Model]] = [CertnCredential, *apps.get_models(include_auto_created=True)]
     for model in every:
         for field in model._meta.local_concrete_fields:
-            if is_encrypted(field):
+            if is_encrypted_field(field):
                 # Two models may stand for the same table.
                 place = (model._meta.db_table, field.column)
                 columns.setdefault(place, Column(using, model, field))
-    return [column for column in columns.values() if column.exists()]
+    return list(columns.values())
 
 
 def reencrypt(

@@ -6,7 +6,7 @@ import re
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command, load_command_class
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, ProgrammingError, connection, connections
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
@@ -14,6 +14,7 @@ from django_certn import reencryption
 from django_certn.fields import encrypt, is_current
 from django_certn.management import base
 from django_certn.models import CertnCredential
+from tests.records.models import Person
 from tests.test_docs import section, table
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -400,17 +401,16 @@ class TestExitCode:
         assert OLD_KEY not in outcome.message
         assert column(credential) == before
 
-    def test_3_the_database_is_out_of_reach(self, make_credential, rotate, monkeypatch):
+    @pytest.fixture
+    def unreachable(self, monkeypatch):
+        def ensure_connection():
+            raise OperationalError("fake: no route\nmore of it")
+
+        monkeypatch.setattr(connections["other"], "ensure_connection", ensure_connection)
+
+    def test_3_a_database_is_out_of_reach(self, unreachable, make_credential, rotate):
         credential = make_credential()
         rotate()
-        original = reencryption.Column.exists
-
-        def exists(column):
-            if column.using == "other":
-                raise OperationalError("fake: no route\nmore of it")
-            return original(column)
-
-        monkeypatch.setattr(reencryption.Column, "exists", exists)
         outcome = reencrypt()
         assert (outcome.returncode, outcome.counts) == (3, {"re-encrypted": 1})
         assert outcome.message == (
@@ -419,13 +419,30 @@ class TestExitCode:
         )
         assert is_current(column(credential))
 
-    def test_3_it_says_nothing_of_what_it_could_not_look_at(self, monkeypatch):
+    def test_3_it_says_nothing_of_what_it_could_not_look_at(self, unreachable):
+        outcome = reencrypt("--database", "other")
+        assert (outcome.returncode, outcome.stdout) == (3, "")
+
+    def test_3_a_table_that_cannot_be_read_keeps_nobody_from_the_others(
+        self, make_credential, rotate, monkeypatch
+    ):
+        credential = make_credential()
+        rotate()
+        original = reencryption.Column.exists
+
         def exists(column):
-            raise OperationalError("fake: no route")
+            if column.using == "default" and column.field.name == "phone":
+                raise ProgrammingError("fake: permission denied\nmore of it")
+            return original(column)
 
         monkeypatch.setattr(reencryption.Column, "exists", exists)
         outcome = reencrypt()
-        assert (outcome.returncode, outcome.stdout) == (3, "")
+        assert (outcome.returncode, outcome.counts) == (3, {"re-encrypted": 1})
+        assert outcome.message == (
+            "records.Person.phone cannot be used now: fake: permission denied. "
+            "Run this again; what is done stays done."
+        )
+        assert is_current(column(credential))
 
     @pytest.fixture
     def lost_on_the_way(self, make_credential, rotate, monkeypatch):
@@ -450,6 +467,13 @@ class TestExitCode:
             f"{OURS} cannot be used now: fake: gone away. Run this again; what is done stays done."
         )
         assert is_current(column(lost_on_the_way[0]))
+
+    def test_3_a_lost_connection_is_mentioned_once(self, lost_on_the_way, monkeypatch):
+        Person.objects.create(phone=SECRET)
+        monkeypatch.setattr(connections["default"], "is_usable", lambda: False)
+        outcome = reencrypt()
+        assert outcome.returncode == 3
+        assert outcome.message.count("cannot be used now") == 1
 
     def test_1_wins_over_3(self, lost_on_the_way):
         write_column(lost_on_the_way[0], SECRET)

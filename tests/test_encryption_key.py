@@ -229,6 +229,7 @@ settings.configure(
     INSTALLED_APPS=[
         "tests.bare", "django.contrib.auth", "django.contrib.contenttypes", "django_certn",
     ],
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     **{settings},
 )
 from django.core.management import execute_from_command_line
@@ -249,9 +250,8 @@ def start(**settings):
 
 
 class TestStart:
-    @pytest.mark.parametrize("keys", [KEY, [KEY, OTHER_KEY], [KEY.encode()]])
-    def test_well(self, keys):
-        result = start(FIELD_ENCRYPTION_KEY=keys)
+    def test_well(self):
+        result = start(FIELD_ENCRYPTION_KEY=[KEY, OTHER_KEY.encode()])
         assert (result.returncode, result.stderr) == (0, "")
 
     def test_with_a_character_that_newer_pythons_will_not_read(self):
@@ -263,7 +263,6 @@ class TestStart:
         ("settings", "problem"),
         [
             ({}, "FIELD_ENCRYPTION_KEY is not set."),
-            ({"FIELD_ENCRYPTION_KEY": KEY[:30]}, "FIELD_ENCRYPTION_KEY is not a whole key:"),
             ({"FIELD_ENCRYPTION_KEY": f"{KEY},{OTHER_KEY}"}, "FIELD_ENCRYPTION_KEY is several"),
             ({"FIELD_ENCRYPTION_KEY": [KEY, ""]}, "Item 2 of 2 in FIELD_ENCRYPTION_KEY is empty."),
         ],

@@ -87,7 +87,10 @@ class TestColumns:
             "records.Line.text",
             "records.Ticket.holder",
             "records.Opening.code",
+            "records.Elsewhere.text",
         ]
+        there = [column for column in encrypted_columns("default") if column.exists()]
+        assert there == encrypted_columns("default")[:-1]
 
     def test_a_table_that_is_there_and_cannot_be_read(self, monkeypatch):
         def execute(column, sql, parameters=()):
@@ -95,7 +98,7 @@ class TestColumns:
 
         monkeypatch.setattr(reencryption.Column, "execute", execute)
         with pytest.raises(ProgrammingError, match="permission denied"):
-            encrypted_columns("default")
+            encrypted_columns("default")[0].exists()
 
 
 class TestWithoutAllModels:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -79,6 +79,7 @@ class Run:
         self.counts: dict[Column, Counter[Outcome]] = {}
         self.troubles: list[str] = []
         self.failures: list[str] = []
+        self.lost: set[str] = set()  # databases that went out of reach on the way
 
     def do(self) -> None:
         columns = list(self.columns())
@@ -93,33 +94,51 @@ class Run:
             self.stderr, lambda: count(columns), is_wanted=self.verbosity == 1
         ) as self.bar:
             for column in columns:
-                self.work(column)
+                if column.using not in self.lost:
+                    with self.noting_failure(column):
+                        self.work(column)
         self.report()
 
     def columns(self) -> Iterator[Column]:
+        """Yield the columns that are there; of a database that is out of reach, none."""
         for using in self.databases:
             try:
-                yield from encrypted_columns(using)
+                connections[using].ensure_connection()
             except DatabaseFailure as error:
-                self.failures.append(
-                    f"The database {using!r} cannot be used now: {base.first_line(error)}."
-                )
+                self.fail(f"The database {using!r}", error)
+                continue
+            for column in encrypted_columns(using):
+                if using not in self.lost:
+                    with self.noting_failure(column):
+                        if column.exists():
+                            yield column
 
     def work(self, column: Column) -> None:
         counts = self.counts[column] = Counter()
+        for row, outcome in reencrypt(
+            column,
+            write=not self.dry_run,
+            is_included=self.included(column),
+            plain_too=self.plain_too,
+        ):
+            counts[outcome] += 1
+            if column.is_ours:
+                self.note(row, outcome)
+            self.bar.advance()
+
+    @contextmanager
+    def noting_failure(self, column: Column) -> Iterator[None]:
+        """Let one table that cannot be read or written keep nobody from the others."""
         try:
-            for row, outcome in reencrypt(
-                column,
-                write=not self.dry_run,
-                is_included=self.included(column),
-                plain_too=self.plain_too,
-            ):
-                counts[outcome] += 1
-                if column.is_ours:
-                    self.note(row, outcome)
-                self.bar.advance()
+            yield
         except DatabaseFailure as error:
-            self.failures.append(f"{column} cannot be used now: {base.first_line(error)}.")
+            self.fail(str(column), error)
+            connection = connections[column.using]
+            if connection.connection is None or not connection.is_usable():
+                self.lost.add(column.using)
+
+    def fail(self, what: str, error: DatabaseFailure) -> None:
+        self.failures.append(f"{what} cannot be used now: {base.first_line(error)}.")
 
     def note(self, row: Row, outcome: Outcome) -> None:
         if outcome is Outcome.UNREADABLE:
