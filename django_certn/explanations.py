@@ -6,107 +6,21 @@ language.
 
 from http import HTTPStatus
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_certn.answers import FAILURES
+from django_certn.answers import ERROR_CODES, FAILURES, LATER, LATER_STATUSES
 from django_certn.conf import Scheme, conf, environment_choices, scheme_of
 from django_certn.exceptions import CertnConfigurationError, Status
+from django_certn.sentences import AGAIN, AGAIN_AFTER, SENTENCES, Pair
 
 __all__ = ["explain"]
-
-UNANSWERED = "unanswered"
-
-# By status; `misconfigured` by what is at fault, a field of the credential or a setting.
-SENTENCES: dict[str, tuple[str | Promise, str | Promise]] = {
-    Status.OK: (_("The key works: %(environment)s issued a token."), ""),
-    Status.REJECTED: (
-        _("%(environment)s refuses this key%(answer)s."),
-        _(
-            "Either the key was lost when somebody chose “refresh keys”, or it was made in another "
-            "environment than %(environment)s. Enter the pair that is in force; if nobody has it, "
-            "refresh keys on the Partner tab in %(environment)s and enter the new pair."
-        ),
-    ),
-    Status.RATE_LIMITED: (
-        _("%(environment)s had too many requests%(answer)s."),
-        _("This says nothing about the key. Verify it again in a few minutes."),
-    ),
-    Status.UNREACHABLE: (
-        _("The server of %(environment)s failed%(answer)s."),
-        _("This says nothing about the key. Verify it again in a few minutes."),
-    ),
-    UNANSWERED: (
-        _("%(address)s cannot be reached: %(failure)s."),
-        _(
-            "This says nothing about the key. Check that this computer can reach %(address)s "
-            "(DNS, firewall, proxy, certificate), and verify the key again."
-        ),
-    ),
-    Status.RETIRED: (
-        _("%(environment)s has retired this API%(answer)s."),
-        _(
-            "The key is not at fault, and no other key will help. Ask Certn for access to its "
-            "newer API, CertnCentric."
-        ),
-    ),
-    Status.BAD_RESPONSE: (
-        _("What came from %(address)s is not a token%(answer)s."),
-        _(
-            "Perhaps it was not Certn that answered. Check the address of %(environment)s in the "
-            "settings, and what stands between: a proxy, a firewall."
-        ),
-    ),
-    Status.UNDECRYPTABLE: (
-        _("The stored secret cannot be read with FIELD_ENCRYPTION_KEY; nothing was sent."),
-        _(
-            "Put the earlier encryption key back into FIELD_ENCRYPTION_KEY, or refresh keys on the "
-            "Partner tab in %(environment)s and enter the new pair."
-        ),
-    ),
-    "environment": (
-        _("The environment “%(slug)s” is not in the settings; nothing was sent."),
-        _(
-            "Add “%(slug)s” to CERTN_ENVIRONMENTS, or choose another environment and enter the key "
-            "that was made there."
-        ),
-    ),
-    "CERTN_ENVIRONMENTS": (
-        _("The settings of the environment “%(slug)s” cannot be used; nothing was sent."),
-        _(
-            "Correct CERTN_ENVIRONMENTS: “%(slug)s” needs a base_url with https:// and a host. "
-            "Plain http is for a loopback host alone."
-        ),
-    ),
-    "client_id": (
-        _("The credential has no Client ID; nothing was sent."),
-        _("Enter the Client ID: Certn shows it on the Partner tab, under API Keys."),
-    ),
-    "client_secret": (
-        _("The credential has no Client Secret; nothing was sent."),
-        _(
-            "Enter the Client Secret; if nobody has it, refresh keys on the Partner tab in "
-            "%(environment)s and enter the new pair."
-        ),
-    ),
-    "CERTN_REQUEST_TIMEOUT": (
-        _("The setting CERTN_REQUEST_TIMEOUT cannot be used; nothing was sent."),
-        _("Set CERTN_REQUEST_TIMEOUT to a number of seconds, more than 0 and at most an hour."),
-    ),
-    "CERTN_CACHE_ALIAS": (
-        _("The setting CERTN_CACHE_ALIAS cannot be used; nothing was sent."),
-        _("Set CERTN_CACHE_ALIAS to the name of one of CACHES."),
-    ),
-}
-
-FORBIDDEN = "forbidden"
 
 # Where it is another story for an API key. Where one is made is reported by third parties; Certn's
 # own page says "under Integrations":
 # https://centric-api-docs.certn.co/reference/authentication.md
-OF_API_KEYS: dict[str, tuple[str | Promise, str | Promise]] = {
-    Status.OK: (_("The key works: %(environment)s takes it."), ""),
+OF_API_KEYS: dict[str, Pair] = {
+    Status.OK: (_("The key works: %(vendor)s takes it."), ""),
     Status.REJECTED: (
         SENTENCES[Status.REJECTED][0],
         _(
@@ -116,6 +30,13 @@ OF_API_KEYS: dict[str, tuple[str | Promise, str | Promise]] = {
             "Integrations > API Keys, and enter that."
         ),
     ),
+    "just_entered": (
+        SENTENCES[Status.REJECTED][0],
+        _(
+            "Copy the API key again, all of it, and enter it once more. A key that was made for "
+            "another region or environment than %(environment)s is refused too."
+        ),
+    ),
     Status.RETIRED: (
         SENTENCES[Status.RETIRED][0],
         _(
@@ -123,8 +44,8 @@ OF_API_KEYS: dict[str, tuple[str | Promise, str | Promise]] = {
             "one."
         ),
     ),
-    FORBIDDEN: (
-        _("%(environment)s does not permit this request%(answer)s."),
+    "forbidden": (
+        _("%(vendor)s does not permit this request%(answer)s."),
         _(
             "Perhaps the API key lacks permissions: look at them in Certn's Client Portal under "
             "Settings > Integrations > API Keys. A gateway or a firewall answers like this as well."
@@ -137,8 +58,17 @@ OF_API_KEYS: dict[str, tuple[str | Promise, str | Promise]] = {
     Status.UNDECRYPTABLE: (
         SENTENCES[Status.UNDECRYPTABLE][0],
         _(
-            "Put the earlier encryption key back into FIELD_ENCRYPTION_KEY, or make a new API key "
-            "in Certn's Client Portal and enter it."
+            "Put the earlier encryption key, under which it was stored, back into "
+            "FIELD_ENCRYPTION_KEY. Only if that is lost: make a new API key in Certn's Client "
+            "Portal and enter it."
+        ),
+    ),
+    "plaintext": (
+        SENTENCES["plaintext"][0],
+        _(
+            "Run manage.py certn_reencrypt --encrypt-plaintext, and verify again. Whoever could "
+            "read the database, or a backup of it, may know the key: make a new one in Certn's "
+            "Client Portal, enter it, and revoke this one."
         ),
     ),
     "client_secret": (
@@ -150,39 +80,116 @@ OF_API_KEYS: dict[str, tuple[str | Promise, str | Promise]] = {
     ),
 }
 
+# What an OAuth server refuses that answers with one of its codes, none of which is about the key.
+REFUSED = {
+    "access_denied": _("access"),
+    "insufficient_scope": _("the scope of the request"),
+    "invalid_grant": _("the grant “client_credentials”"),
+    "invalid_request": _("the form of the request"),
+    "invalid_scope": _("the scope, though none is asked for"),
+    "invalid_token": _("a token, though none is sent"),
+    "unsupported_grant_type": _("the grant “client_credentials”"),
+}
+ANY_REQUEST = _("the request")
 
-def explain(
-    status: str, *, environment: str, http_status: int | None, error_code: str
+
+def explain(  # noqa: PLR0913 - what a verification holds
+    status: str,
+    *,
+    environment: str,
+    http_status: int | None,
+    error_code: str,
+    retry_after: int | None = None,
+    just_entered: bool = False,
 ) -> tuple[str, str]:
     """Return what the outcome means and what to do next, in the active language.
 
     Both are ``""`` for a status that is not known here.
+
+    Args:
+        status: one of `Status`.
+        environment: the slug.
+        http_status: of the answer.
+        error_code: of the outcome.
+        retry_after: seconds that the answer asked to wait.
+        just_entered: whether the secret was changed minutes before; then it is not likely that
+            the key was lost.
     """
-    case = status
-    if status == Status.MISCONFIGURED:
-        case = error_code
-    elif status == Status.UNREACHABLE and http_status in (None, HTTPStatus.OK):
-        case = UNANSWERED
-    answer = ", ".join(filter(None, [f"HTTP {http_status}" if http_status else "", error_code]))
-    label = str(dict(environment_choices()).get(environment, environment))
-    words = {
-        "answer": f" ({answer})" if answer else "",
-        "environment": label,
-        "slug": environment,
-        "failure": gettext(FAILURES.get(error_code, error_code)),
-        "address": address_of(environment) or label,
-    }
+    case = case_of(status, http_status, error_code)
+    if case == Status.REJECTED and just_entered:
+        case = "just_entered"
     detail, hint = SENTENCES.get(case, ("", ""))
     if scheme_of(environment) == Scheme.API_KEY:
-        if case == Status.BAD_RESPONSE and http_status == HTTPStatus.FORBIDDEN:
-            case = FORBIDDEN
         detail, hint = OF_API_KEYS.get(case, (detail, hint))
+    words = words_of(environment, http_status, error_code)
+    again = AGAIN_AFTER if retry_after else AGAIN
+    words["again"] = str(again) % {"wait": duration(retry_after or 0)}
     return str(detail) % words, str(hint) % words
 
 
+def case_of(status: str, http_status: int | None, error_code: str) -> str:
+    """Return which of `SENTENCES` it is."""
+    if status == Status.MISCONFIGURED:
+        return error_code if error_code in SENTENCES else status
+    if status == Status.UNDECRYPTABLE:
+        return error_code or status
+    if status == Status.REJECTED and error_code in ("unauthorized_client", "not_certn"):
+        return error_code
+    if status == Status.UNREACHABLE:
+        return unreachable(http_status, error_code)
+    if status == Status.BAD_RESPONSE:
+        return bad_response(http_status, error_code)
+    return status
+
+
+def unreachable(http_status: int | None, error_code: str) -> str:
+    if error_code in LATER or http_status in LATER_STATUSES:
+        return "later"
+    if http_status not in (None, HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+        return Status.UNREACHABLE
+    return error_code if error_code in SENTENCES else "unanswered"
+
+
+def bad_response(http_status: int | None, error_code: str) -> str:
+    if http_status is None:
+        return "bug"
+    if error_code == "redirect":
+        return error_code
+    if http_status == HTTPStatus.FORBIDDEN:
+        return "forbidden"
+    if http_status != HTTPStatus.OK and error_code in ERROR_CODES:
+        return "refused_request"
+    return Status.BAD_RESPONSE
+
+
+def words_of(environment: str, http_status: int | None, error_code: str) -> dict[str, str]:
+    label = str(dict(environment_choices()).get(environment, environment))
+    # What a server said is shown; our own codes have become sentences.
+    said = "" if error_code in ("not_certn", "redirect") else error_code
+    answer = ", ".join(filter(None, [f"HTTP {http_status}" if http_status else "", said]))
+    return {
+        "address": address_of(environment) or label,
+        "answer": f" ({answer})" if answer else "",
+        "code": error_code,
+        "environment": label,
+        "failure": gettext(FAILURES.get(error_code, error_code)),
+        "refused": str(REFUSED.get(error_code, ANY_REQUEST)),
+        "slug": environment,
+        "vendor": label if label.startswith("Certn") else f"Certn ({label})",
+    }
+
+
 def address_of(environment: str) -> str:
-    """Return the base URL, ``""`` when the settings do not tell it (any more)."""
+    """Return the base URL, ``""`` when the settings do not have it (any more)."""
     try:
         return conf.environment(environment).base_url
     except CertnConfigurationError:
         return ""
+
+
+def duration(seconds: int) -> str:
+    """Return it with the symbol of a unit, which is the same in each language."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{-(-seconds // size)} {unit}"
+    return f"{seconds} s"

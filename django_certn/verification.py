@@ -20,7 +20,7 @@ from django_certn.exceptions import (
 )
 from django_certn.keys import Key
 from django_certn.models import VERIFIED_FIELDS, CertnCredential
-from django_certn.outcomes import Verification
+from django_certn.outcomes import Verification, aware
 from django_certn.querysets import holding
 from django_certn.signals import credential_verified
 from django_certn.tokens.service import service
@@ -115,7 +115,13 @@ def examine(
     row: CertnCredential, timeout: float | None
 ) -> tuple[Verification, TokenResponse | None]:
     """Make the request, if there is a key to make it with, and report how it ended."""
-    outcome = partial(Verification, row.name, row.environment, expires_on=row.expires_on)
+    outcome = partial(
+        Verification,
+        row.name,
+        row.environment,
+        expires_on=row.expires_on,
+        secret_changed_at=aware(row.secret_changed_at),
+    )
     try:
         key = row.key()
         budget = budget_of(timeout)
@@ -133,7 +139,8 @@ def examine(
             error.status,
             http_status=error.http_status,
             error_code=error.error_code,
-            latency=seconds_since(started),
+            latency=None if error.status == Status.MISCONFIGURED else seconds_since(started),
+            retry_after=error.retry_after,
         )
         if key.environment.scheme == Scheme.OAUTH:
             service.forgive(key)

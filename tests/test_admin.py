@@ -235,7 +235,7 @@ class TestPages:
             "invalid_client",
             "A secret is stored.",
             "refuses this key",
-            "Enter the pair that is in force",
+            "Copy both values again",
         ):
             assert text in html
         assert SECRET not in html
@@ -650,18 +650,20 @@ class TestAgainstAnEndpoint:
         response = client.post(LIST, selected, follow=True)
         assert endpoint.hits == 1
         (text,) = texts(response)
-        assert text.startswith("“default”: Scripted refuses this key (HTTP 401, invalid_client).")
-        assert "refresh keys" in text
+        assert text.startswith(
+            "“default”: Certn (Scripted) refuses this key (HTTP 401, invalid_client)."
+        )
+        assert "Copy both values again" in text
         assert history() == ["Verified: rejected"]
         assert before == CertnCredential.objects.values("updated_at", "secret_changed_at").get()
         html = page(client.get(change_url(row)))
-        assert "Scripted refuses this key (HTTP 401, invalid_client)." in html
+        assert "Certn (Scripted) refuses this key (HTTP 401, invalid_client)." in html
 
     def test_a_key_that_works(self, client, row, endpoint):
         data = SAVED | {"environment": "scripted", "secret": NEW_SECRET, "_verify": "1"}
         response = client.post(change_url(row), data, follow=True)
         assert endpoint.requests[0].basic == ("fake-id", NEW_SECRET)
-        assert texts(response)[1:] == ["“default”: The key works: Scripted issued a token."]
+        assert texts(response)[1:] == ["“default”: The key works: Certn (Scripted) issued a token."]
         assert '<td class="field-status">OK</td>' in page(client.get(LIST))
 
     def test_an_unreadable_secret_is_sent_nowhere(self, client, row, endpoint, settings):

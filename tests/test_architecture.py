@@ -26,7 +26,7 @@ LAYERS = [
     ["reencryption"],
     ["transport", "answers", "decoding", "failures", "oauth", "probe"],
     ["tokens"],
-    ["explanations", "outcomes", "verification"],
+    ["explanations", "outcomes", "sentences", "verification"],
     ["client", "forms", "admin", "checks", "management", "testing"],
 ]
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}

@@ -461,8 +461,8 @@ class TestText:
         make("beta")
         outcome = check()
         assert outcome.stdout == (
-            "acme (scripted): ok. The key works: Scripted issued a token.\n"
-            "beta (scripted): ok. The key works: Scripted issued a token.\n"
+            "acme (scripted): ok. The key works: Certn (Scripted) issued a token.\n"
+            "beta (scripted): ok. The key works: Certn (Scripted) issued a token.\n"
         )
 
     def test_what_to_do_next(self, make, endpoint):
@@ -470,9 +470,10 @@ class TestText:
         endpoint.answer(401, {"error": "invalid_client"})
         line, hint = check().stdout.splitlines()
         assert line == (
-            "default (scripted): rejected. Scripted refuses this key (HTTP 401, invalid_client)."
+            "default (scripted): rejected. "
+            "Certn (Scripted) refuses this key (HTTP 401, invalid_client)."
         )
-        assert "refresh keys" in hint
+        assert "Copy both values again" in hint
 
     def test_failures_only(self, make, endpoint):
         make("acme")
@@ -656,5 +657,7 @@ class TestAPIKey:
         centric.answer(401, NO_CASE, path=CASE)
         outcome = check()
         assert outcome.returncode == 1
-        assert "acme (centric): rejected. Centric refuses this key (HTTP 401" in outcome.stdout
+        assert (
+            "acme (centric): rejected. Certn (Centric) refuses this key (HTTP 401" in outcome.stdout
+        )
         assert API_KEY not in outcome.stdout

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from django_certn import oauth
 from django_certn import verification as module
 from django_certn.exceptions import (
+    CertnConfigurationError,
     CredentialNotFoundError,
     CredentialRejectedError,
     Status,
@@ -72,7 +73,7 @@ class TestOutcome:
         assert outcome.expires_in == 36000
         assert 0 <= outcome.latency < 5
         assert began <= outcome.verified_at <= datetime.now(UTC)
-        assert outcome.detail == "The key works: Scripted issued a token."
+        assert outcome.detail == "The key works: Certn (Scripted) issued a token."
         assert outcome.hint == ""
         assert endpoint.requests[0].basic == ("fake-client-id", SECRET)
 
@@ -105,6 +106,33 @@ class TestOutcome:
         assert recorded == expected
         assert endpoint.hits == 1
 
+    def test_how_long_it_asks_to_wait_is_not_stored(self, credential, endpoint):
+        endpoint.answer(429, b"", {"Retry-After": "30"})
+        outcome = verify("default")
+        assert outcome.retry_after == outcome.as_dict()["retry_after"] == 30
+        assert "asks to wait 30 s (Retry-After)" in outcome.hint
+        stored = Verification.of(read(credential))
+        assert stored.retry_after is None
+        assert "in a few minutes" in stored.hint
+
+    @pytest.mark.parametrize(("minutes", "is_new"), [(0, True), (9, True), (11, False)])
+    def test_a_secret_that_was_entered_just_now(self, credential, endpoint, minutes, is_new):
+        changed_at = timezone.now() - timedelta(minutes=minutes)
+        CertnCredential.objects.update(secret_changed_at=changed_at)
+        endpoint.answer(401, {"error": "invalid_client"})
+        for outcome in (verify("default"), Verification.of(read(credential))):
+            assert outcome.secret_changed_at == changed_at
+            assert "Copy both values again" in outcome.hint
+            assert ("refresh keys" not in outcome.hint) is is_new
+        assert datetime.fromisoformat(outcome.as_dict()["secret_changed_at"]) == changed_at
+
+    def test_a_secret_of_which_nobody_knows_when(self, credential, endpoint):
+        CertnCredential.objects.update(secret_changed_at=None)
+        endpoint.answer(401, {"error": "invalid_client"})
+        outcome = verify("default")
+        assert outcome.as_dict()["secret_changed_at"] is None
+        assert "refresh keys" in outcome.hint
+
     def test_no_answer_in_time(self, credential, endpoint):
         endpoint.answer(delay=5)
         outcome = verify("default", timeout=0.2)
@@ -112,7 +140,7 @@ class TestOutcome:
         assert (outcome.status, outcome.http_status) == ("unreachable", None)
         assert outcome.error_code == "timeout"
         assert 0.2 <= outcome.latency < 1.2
-        assert outcome.detail == f"{endpoint.url} cannot be reached: it did not answer in time."
+        assert outcome.detail == f"{endpoint.url} did not answer in time."
 
     def test_nobody_there(self, make_credential, settings):
         url = f"http://127.0.0.1:{free_port()}"
@@ -188,6 +216,25 @@ class TestMisconfigured:
         make_credential()
         outcome = self.check("default", "CERTN_ENVIRONMENTS", endpoint)
         assert "“local”" in outcome.hint
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "culprit"),
+        [
+            ("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem", "ca_bundle"),
+            ("HTTPS_PROXY", "http://", "proxy_url"),
+        ],
+    )
+    def test_a_variable_of_the_environment(
+        self, make_credential, endpoint, monkeypatch, variable, value, culprit
+    ):
+        for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(variable, value)
+        make_credential(environment="demo")
+        outcome = self.check("default", culprit, endpoint)
+        assert variable in outcome.hint
+        with pytest.raises(CertnConfigurationError, match=variable):
+            get_token()
 
     @pytest.mark.parametrize("half", ["client_id", "client_secret"])
     def test_half_a_key(self, credential, endpoint, half):
@@ -440,6 +487,8 @@ class TestVerification:
             "latency",
             "expires_on",
             "verified_at",
+            "retry_after",
+            "secret_changed_at",
             "detail",
             "hint",
         ]
@@ -502,7 +551,7 @@ class TestAPIKey:
         assert outcome.expires_in is None
         assert outcome.expires_on == api_key.expires_on
         assert 0 <= outcome.latency < 5
-        assert (outcome.detail, outcome.hint) == ("The key works: Centric takes it.", "")
+        assert (outcome.detail, outcome.hint) == ("The key works: Certn (Centric) takes it.", "")
         row = read(api_key)
         assert (row.verified_status, row.verified_http_status) == ("ok", 404)
         assert [(request.method, request.path) for request in centric.requests] == [("GET", CASE)]

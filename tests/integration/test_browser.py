@@ -140,7 +140,7 @@ def test_a_key_goes_in_is_lost_and_is_replaced(context, demo):
     assert second.client_secret != first.client_secret
     admin.verify_selected()
     assert "refuses this key" in admin.message
-    assert "refresh keys" in admin.message
+    assert "Copy both values again" in admin.message
     assert "Rejected" in admin.row
 
     admin.enter(second)

@@ -242,11 +242,11 @@ def test_text_is_the_result_and_stderr_the_trouble(site, key):
     process = site.manage("certn_check", "good", "rejected")
     assert process.returncode == 1
     good, rejected, hint = process.stdout.splitlines()
-    assert good == "good (local): ok. The key works: Sandbox issued a token."
+    assert good == "good (local): ok. The key works: Certn (Sandbox) issued a token."
     assert rejected == (
-        "rejected (local): rejected. Sandbox refuses this key (HTTP 401, invalid_client)."
+        "rejected (local): rejected. Certn (Sandbox) refuses this key (HTTP 401, invalid_client)."
     )
-    assert "refresh keys" in hint
+    assert "Copy both values again" in hint
     log_line, error = process.stderr.splitlines()
     assert log_line.startswith("Exchange for 'rejected' (local): rejected (401 invalid_client) in ")
     assert error == "CommandError: 1 of 2 not ok: rejected (rejected)."
