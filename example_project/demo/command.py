@@ -4,8 +4,9 @@ import argparse
 import os
 import shlex
 import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 import django
@@ -102,7 +103,8 @@ def run(options: argparse.Namespace, stop: Stop) -> int:
         preparation.make_admin(password)
         print(f"Admin:    admin, password {password} (for this demo only)")
         print(f"Sandbox:  http://{HOST}:{sandbox_port}/partner/ (a stand-in for Certn. Not Certn.)")
-        print(f"Key:      {preparation.store_key(sandbox_port)}")
+        for sentence in preparation.store_keys(sandbox_port):
+            print(f"Key:      {sentence}")
         print("\n$ manage.py certn_check", flush=True)
         status = preparation.certn_check()
         if site is not None:
@@ -117,11 +119,12 @@ def run(options: argparse.Namespace, stop: Stop) -> int:
 
 def what_to_click(site_port: int, sandbox_port: int, password: str) -> str:
     site = f"http://{HOST}:{site_port}"
-    command = shlex.join([sys.executable, sys.argv[0], "certn_check"])
-    if sandbox_port != SANDBOX_PORT:
-        command = f"CERTN_SANDBOX_PORT={sandbox_port} {command}"
+    variables = {}
     if folder := os.environ.get("CERTN_DEMO_DIR"):
-        command = f"CERTN_DEMO_DIR={shlex.quote(folder)} {command}"
+        variables["CERTN_DEMO_DIR"] = folder
+    if sandbox_port != SANDBOX_PORT:
+        variables["CERTN_SANDBOX_PORT"] = str(sandbox_port)
+    command = in_a_shell([sys.executable, sys.argv[0], "certn_check"], variables)
     return f"""
 What to click:
 1. {site}/ - log in as admin, password {password}.
@@ -136,3 +139,12 @@ In another terminal: {command}
 All of it is kept in {state.FOLDER}; delete that folder to begin anew.
 
 Serving {site}/ - press Ctrl-C to end the site and the sandbox."""
+
+
+def in_a_shell(command: Sequence[str], variables: Mapping[str, str]) -> str:
+    """Return what to type: for cmd.exe on Windows, and for a POSIX shell elsewhere."""
+    if sys.platform == "win32":
+        settings = [f'set "{name}={value}"' for name, value in variables.items()]
+        return " && ".join([*settings, subprocess.list2cmdline(command)])
+    settings = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
+    return " ".join([*settings, shlex.join(command)])

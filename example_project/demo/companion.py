@@ -15,7 +15,8 @@ from django_certn.sandbox.command import main
 def end_with_the_demo() -> None:
     # os.read() and not sys.stdin: a buffered read that is waiting keeps Python from ending.
     os.read(0, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
+    # Not os.kill(), which ends a process on Windows before it has cleaned up.
+    signal.raise_signal(signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the demo does to the site's database. All of it may be done again and again."""
 
 import sys
+from collections.abc import Callable, Iterator
 
 import requests
 from django.contrib.auth.models import User
@@ -24,21 +25,36 @@ def make_admin(password: str) -> None:
     user.save()
 
 
-def store_key(sandbox_port: int) -> str:
-    """Store a key that the sandbox issues, unless a good one is there; say which it is."""
-    stored = CertnCredential.objects.filter(name="default").first()
+def store_keys(sandbox_port: int) -> Iterator[str]:
+    """Store keys that the sandbox issues, unless good ones are there; say of each which it is."""
+    control = f"http://{HOST}:{sandbox_port}/__sandbox__"
+    # What "Refresh keys" on the Partner tab does, and "Make a key" on the page of the API keys.
+    yield store("default", "local", lambda: issued(f"{control}/keys"))
+    yield store("centric", "local-centric", lambda: issued_api_key(f"{control}/api-keys"))
+
+
+def store(name: str, environment: str, issue: Callable[[], dict[str, str]]) -> str:
+    stored = CertnCredential.objects.filter(name=name).first()
     if stored is not None:
-        if stored.environment != "local":
-            return f'"default" is for {stored.environment}, and stays as it is'
+        if stored.environment != environment:
+            return f'"{name}" is for {stored.environment}, and stays as it is'
         if verify(stored).ok:
-            return '"default" has one that works, and keeps it'
-    # What "Refresh keys" on the Partner tab does.
-    response = requests.post(f"http://{HOST}:{sandbox_port}/__sandbox__/keys", json={}, timeout=10)
+            return f'"{name}" has one that works, and keeps it'
+    key = {"environment": environment, **issue()}
+    CertnCredential.objects.update_or_create(name=name, defaults=key)
+    return f'the sandbox issued a new one, stored as "{name}"'
+
+
+def issued(url: str) -> dict[str, str]:
+    response = requests.post(url, json={}, timeout=10)
     response.raise_for_status()
-    CertnCredential.objects.update_or_create(
-        name="default", defaults={"environment": "local", **response.json()}
-    )
-    return 'the sandbox issued a new one, stored as "default"'
+    key: dict[str, str] = response.json()
+    return key
+
+
+def issued_api_key(url: str) -> dict[str, str]:
+    key = issued(url)
+    return {"client_secret": key["api_key"], "expires_on": key["expires_on"]}
 
 
 def certn_check() -> int:

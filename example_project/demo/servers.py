@@ -1,6 +1,5 @@
 """The two servers of the demo: the site in this process, and the sandbox in one beside it."""
 
-import os
 import re
 import socket
 import subprocess
@@ -32,7 +31,12 @@ class SiteServer(ThreadedWSGIServer):
 
     def __init__(self, port: int) -> None:
         try:
-            super().__init__((HOST, port), WSGIRequestHandler)
+            super().__init__(
+                (HOST, port),
+                WSGIRequestHandler,
+                # On Windows it would let two demos share a port, and browsers get either.
+                allow_reuse_address=sys.platform != "win32",
+            )
         except OSError as error:
             raise cannot_listen("The site", "--port", port, error) from None
 
@@ -63,12 +67,16 @@ def sandbox(port: int, database: Path) -> Iterator[int]:
         cwd=PROJECT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        # It prints the path of its file, in whatever encoding the terminal has.
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         try:
             yield port_of(process)
         finally:
-            process.terminate()
+            # It ends by itself then, on Windows too, where terminate() leaves it no time to.
+            if process.stdin is not None:
+                process.stdin.close()
             try:
                 process.wait(SECONDS_TO_END)
             except subprocess.TimeoutExpired:
@@ -91,8 +99,10 @@ def port_of(process: subprocess.Popen[str]) -> int:
 
 def cannot_listen(what: str, option: str, port: int, error: OSError) -> CannotStartError:
     another = next((other for other in range(port + 1, HIGHEST_PORT + 1) if is_free(other)), port)
+    # Without the address, which some Pythons add in brackets.
+    why = str(error.strerror).partition(" (")[0]
     return CannotStartError(
-        f"{what} cannot listen on port {port}: {os.strerror(error.errno or 0)}. "
+        f"{what} cannot listen on port {port}: {why}. "
         "Is a demo running in another terminal? "
         f"To use another port: manage.py demo {option} {another}"
     )

@@ -28,14 +28,25 @@ def make() -> None:
     }
     # Complete, and readable by its owner alone, before it has its name. Of two demos that begin at
     # once, one gives it the name, and both go on with the same keys.
-    descriptor, made = tempfile.mkstemp(dir=FOLDER)
+    descriptor, name = tempfile.mkstemp(dir=FOLDER)
+    made = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.writelines(f"{name}={value}\n" for name, value in variables.items())
-        with suppress(FileExistsError):
-            os.link(made, ENVIRONMENT)
+        give_name(made)
     finally:
-        os.unlink(made)  # noqa: PTH108 - mkstemp() returns a string
+        made.unlink(missing_ok=True)
+
+
+def give_name(made: Path) -> None:
+    try:
+        ENVIRONMENT.hardlink_to(made)
+    except FileExistsError:
+        pass
+    except OSError:
+        # A file system that has no links, such as a memory stick's.
+        with suppress(FileExistsError):  # as Windows says it
+            made.rename(ENVIRONMENT)
 
 
 def load() -> None:

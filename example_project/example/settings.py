@@ -96,12 +96,12 @@ CACHES = {
     }
 }
 
-# The stand-in for Certn, beside the built-in `production` and `demo`.
+# The stand-in for Certn, beside the built-in environments: the OAuth API, and CertnCentric, which
+# takes API keys.
+SANDBOX = f"http://127.0.0.1:{os.environ.get('CERTN_SANDBOX_PORT') or 8765}"
 CERTN_ENVIRONMENTS = {
-    "local": {
-        "label": "Sandbox",
-        "base_url": f"http://127.0.0.1:{os.environ.get('CERTN_SANDBOX_PORT') or 8765}",
-    }
+    "local": {"label": "Sandbox", "base_url": SANDBOX},
+    "local-centric": {"label": "Sandbox (API key)", "base_url": SANDBOX, "scheme": "api_key"},
 }
 
 LOGGING = {

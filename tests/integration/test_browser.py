@@ -83,17 +83,17 @@ class Admin:
         self.click(self.page.get_by_role("button", name="Log in"))
         assert self.page.url == self.url + CREDENTIALS
 
-    def enter(self, key):
-        """Paste a pair into the form of the credential, and press *Save and verify*."""
+    def enter(self, key, name="default"):
+        """Paste a key into the form of the credential, and press *Save and verify*."""
         self.go_to(CREDENTIALS)
-        self.click(self.page.get_by_role("link", name="default", exact=True))
+        self.click(self.page.get_by_role("link", name=name, exact=True))
         self.page.get_by_label("Client ID").fill(key.client_id)
-        self.page.get_by_label("Client Secret").fill(key.client_secret)
+        self.page.locator("[name=secret]").fill(key.client_secret)
         self.click(self.page.get_by_role("button", name="Save and verify"))
 
-    def verify_selected(self):
+    def verify_selected(self, name="default"):
         self.go_to(CREDENTIALS)
-        self.page.locator("tr", has_text="default").get_by_role("checkbox").check()
+        self.page.locator("tr", has_text=name).get_by_role("checkbox").check()
         verify = self.page.locator("select[name=action] option", has_text="Verify selected")
         self.page.locator("select[name=action]").select_option(verify.inner_text())
         self.click(self.page.get_by_role("button", name=re.compile("^(Go|Run)$")))
@@ -102,9 +102,8 @@ class Admin:
     def message(self):
         return self.page.locator("ul.messagelist").inner_text()
 
-    @property
-    def row(self):
-        return self.page.locator("#result_list tbody tr", has_text="default").inner_text()
+    def row(self, name="default"):
+        return self.page.locator("#result_list tbody tr", has_text=name).inner_text()
 
 
 class Key:
@@ -127,6 +126,17 @@ class PartnerTab:
             self.page.locator("#client-secret").inner_text(),
         )
 
+    def make_api_key(self):
+        self.page.goto(f"{self.url}api-keys/")
+        self.page.get_by_role("button", name="Make a key").click()
+        return Key("", self.page.locator("#api-key").inner_text())
+
+    def revoke_api_key(self, key):
+        self.page.goto(f"{self.url}api-keys/")
+        prefix = key.client_secret.partition(".")[0]
+        self.page.get_by_role("button", name=f"Revoke {prefix}").click()
+        self.page.get_by_text(prefix).wait_for(state="detached")
+
 
 def test_a_key_goes_in_is_lost_and_is_replaced(context, demo):
     partner, admin = PartnerTab(context, demo), Admin(context, demo)
@@ -141,12 +151,23 @@ def test_a_key_goes_in_is_lost_and_is_replaced(context, demo):
     admin.verify_selected()
     assert "refuses this key" in admin.message
     assert "Copy both values again" in admin.message
-    assert "Rejected" in admin.row
+    assert "Rejected" in admin.row()
 
     admin.enter(second)
     assert "works" in admin.message
     admin.verify_selected()
-    assert "OK" in admin.row
+    assert "OK" in admin.row()
+
+    # And the same with an API key, of which several live at a time.
+    first_key, second_key = partner.make_api_key(), partner.make_api_key()
+    admin.enter(first_key, "centric")
+    assert "works" in admin.message
+    partner.revoke_api_key(first_key)
+    admin.verify_selected("centric")
+    assert "refuses this key" in admin.message
+    assert "Rejected" in admin.row("centric")
+    admin.enter(second_key, "centric")
+    assert "works" in admin.message
 
     # The site, and not only the admin, works with the new key, and nobody was logged out meanwhile.
     admin.go_to("/")
@@ -155,6 +176,7 @@ def test_a_key_goes_in_is_lost_and_is_replaced(context, demo):
     admin.keep_sources()
     assert sum(CREDENTIALS in url for url, _ in admin.sources) > 8
     for url, source in admin.sources:
-        for secret in (first.client_secret, second.client_secret):
+        for key in (first, second, first_key, second_key):
+            secret = key.client_secret
             assert secret not in html.unescape(source), url
             assert quote_plus(secret) not in source, url

@@ -6,13 +6,16 @@ import shutil
 import signal
 import socket
 import stat
+import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import requests
 
 from tests.integration.demo import RunningDemo, manage
+from tests.sandbox import ROOT
 
 pytestmark = pytest.mark.standalone
 
@@ -48,7 +51,7 @@ def credential(folder, code=""):
         "--verbosity=0",
         "-c",
         "from django_certn.models import CertnCredential\n"
-        "credential = CertnCredential.objects.get()\n"
+        "credential = CertnCredential.objects.get(name='default')\n"
         f"{code}\n"
         "print(credential.environment, credential.client_id)",
     )
@@ -75,6 +78,7 @@ class TestCheck:
     def test_leaves_nothing_running(self, first):
         _, done = first
         assert 'stored as "default"' in done.stdout
+        assert 'stored as "centric"' in done.stdout
         assert "Warning" not in done.stderr
         assert nobody_listens(sandbox_port(done.stdout))
 
@@ -88,6 +92,7 @@ class TestCheck:
         assert made["FIELD_ENCRYPTION_KEY"] not in printed
         assert "sandbox-secret" not in printed
         assert "sandbox-token" not in printed
+        assert "sandbox-key" not in printed
 
     def test_only_its_owner_can_read_what_it_keeps(self, first):
         folder, _ = first
@@ -99,7 +104,7 @@ class TestCheck:
         stored = credential(kept)
         done = manage(kept, "demo", "--check")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "keeps it" in done.stdout
+        assert done.stdout.count("keeps it") == 2
         assert admin_line(done) == admin_line(first[1])
         assert (kept / "environment").read_text(encoding="utf-8") == (
             first[0] / "environment"
@@ -112,6 +117,7 @@ class TestCheck:
             file.unlink()
         done = manage(kept, "demo", "--check")
         assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("issued a new one") == 2
         assert credential(kept) != stored
 
     def test_a_key_for_another_environment_is_left_alone(self, kept):
@@ -124,7 +130,7 @@ class TestCheck:
         done = manage(kept, "demo", "--check")
         assert "stays as it is" in done.stdout
         assert credential(kept) == stored
-        assert done.returncode == 2  # that of certn_check, which has nothing to check
+        assert done.returncode == 0  # that of certn_check, which checked the other one
 
     def test_it_needs_no_port_of_its_own(self, kept):
         with held(8000), held(8765):
@@ -167,6 +173,41 @@ class TestPorts:
         done = manage(tmp_path, "demo", "--port", "http")
         assert done.returncode == 2
         assert "'http' is not a port" in done.stderr
+
+
+class TestOnWindows:
+    """What differs there and can be seen from here."""
+
+    @pytest.mark.parametrize("platform", ["win32", "linux"])
+    def test_the_command_for_another_terminal(self, monkeypatch, platform):
+        monkeypatch.syspath_prepend(str(ROOT / "example_project"))
+        from demo.command import in_a_shell
+
+        monkeypatch.setattr(sys, "platform", platform)
+        variables = {"A": "C:\\my folder", "B": "1"}
+        typed = in_a_shell(["C:\\my python.exe", "manage.py"], variables)
+        assert (
+            typed
+            == {
+                "win32": 'set "A=C:\\my folder" && set "B=1" && "C:\\my python.exe" manage.py',
+                "linux": "A='C:\\my folder' B=1 'C:\\my python.exe' manage.py",
+            }[platform]
+        )
+
+    @pytest.mark.parametrize("error", [FileExistsError, PermissionError])
+    def test_a_file_system_without_links(self, monkeypatch, tmp_path, error):
+        monkeypatch.syspath_prepend(str(ROOT / "example_project"))
+        from demo import state
+
+        def no_link(self, target):
+            raise error
+
+        made, named = tmp_path / "made", tmp_path / "environment"
+        made.write_text("A=1", encoding="utf-8")
+        monkeypatch.setattr(Path, "hardlink_to", no_link)
+        monkeypatch.setattr(state, "ENVIRONMENT", named)
+        state.give_name(made)
+        assert named.exists() == (error is not FileExistsError)
 
 
 class TestTheEnd:
@@ -268,8 +309,11 @@ class TestPage:
     def test_the_command_works_in_another_terminal(self, demo):
         done = demo.manage("certn_check", "--probe", "--format", "json")
         assert done.returncode == 0, done.stdout + done.stderr
-        (result,) = json.loads(done.stdout)["results"]
-        assert (result["name"], result["environment"]) == ("default", "local")
+        results = json.loads(done.stdout)["results"]
+        assert {(each["name"], each["environment"], each["status"]) for each in results} == {
+            ("default", "local", "ok"),
+            ("centric", "local-centric", "ok"),
+        }
 
 
 def test_the_page_without_a_key_and_with_one_that_is_refused(kept):
