@@ -117,7 +117,7 @@ def judge_rows(alias: str) -> Iterator[CheckMessage]:
             "No key in FIELD_ENCRYPTION_KEY opens the secrets of these Certn credentials in the "
             f"database {alias!r}: {listed(undecryptable)}.",
             hint="Put the earlier encryption key back, behind the one in force; what is stored is "
-            "untouched. Or enter a new pair from Certn's Partner tab.",
+            "untouched. Or enter a new pair or API key from Certn.",
             id="django_certn.W001",
         )
     if plain:
@@ -126,7 +126,7 @@ def judge_rows(alias: str) -> Iterator[CheckMessage]:
             f"are not used: {listed(plain)}.",
             hint=f"Run manage.py certn_reencrypt --encrypt-plaintext --database {alias}. "
             "Whoever could read the database, or a backup of it, may know them: "
-            "better refresh the keys on Certn's Partner tab.",
+            "better refresh the keys at Certn, or make a new API key there.",
             id="django_certn.W002",
         )
 

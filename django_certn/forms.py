@@ -116,14 +116,14 @@ class CertnCredentialForm(BaseForm):
             field.required = False
             field.help_text = _(
                 "The stored secret cannot be read with this FIELD_ENCRYPTION_KEY. Bring the "
-                "earlier encryption key back, or enter a new pair from Certn's Partner tab."
+                "earlier encryption key back, or enter a new pair or API key from Certn."
             )
             if stored.plain_text() is not None:
                 field.help_text = _(
                     "The stored secret is in the database in clear, and is not used. Run "
                     "manage.py certn_reencrypt --encrypt-plaintext. Whoever could read the "
-                    "database, or a backup of it, may know it: better refresh the keys on Certn's "
-                    "Partner tab, and enter the new pair."
+                    "database, or a backup of it, may know it: better refresh the keys at Certn, "
+                    "or make a new API key there, and enter what is new."
                 )
         elif stored:
             field.required = False

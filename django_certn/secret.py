@@ -127,12 +127,12 @@ class UndecryptableSecret(Secret):
         if self.plain_text() is None:
             return CredentialUndecryptableError(
                 f"The secret{of} cannot be read with FIELD_ENCRYPTION_KEY: put the "
-                "earlier encryption key back, or enter a new pair from Certn's Partner tab."
+                "earlier encryption key back, or enter a new pair or API key from Certn."
             )
         return CredentialUndecryptableError(
             f"The secret{of} is stored as plain text, and not used: run manage.py "
-            "certn_reencrypt --encrypt-plaintext, or better enter a new pair from Certn's "
-            "Partner tab."
+            "certn_reencrypt --encrypt-plaintext, or better enter a new pair or API key "
+            "from Certn."
         )
 
     @property

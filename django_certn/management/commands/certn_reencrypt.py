@@ -24,7 +24,7 @@ exit codes:
 
 BY_NO_KEY = (
     "no key in FIELD_ENCRYPTION_KEY opens it. Put the earlier encryption key back, or enter a new "
-    "pair from Certn's Partner tab."
+    "pair or API key from Certn."
 )
 IN_CLEAR = "it is stored in clear. With --encrypt-plaintext, it is encrypted."
 
