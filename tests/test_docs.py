@@ -1,4 +1,4 @@
-"""The README says what is true: of the code, of the command, and of .ci/run."""
+"""README.md and the other pages say what is true: of the code, of the commands, and of .ci/run."""
 
 import ast
 import importlib
@@ -13,19 +13,36 @@ from django_certn.conf import BUILT_IN, Settings, conf
 from django_certn.exceptions import Status
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+FOLDERS = ("django_certn", "example_project", "tests")
+PATHS = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob(".github/*.md")),
+    *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("README.md"))),
+]
+PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PATHS}
+README = PAGES["README.md"]
+LINES = 300  # of README.md that a person reads to the end
 
 DEMO = (
     "python3 -m venv .venv && .venv/bin/pip install -e '.[sandbox]' "
     "&& .venv/bin/python example_project/manage.py demo"
 )
 TESTS = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"
+BENCHMARKS = (
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[bench,test]' "
+    "&& .venv/bin/python -m tests.benchmarks"
+)
 
 
 def section(heading):
-    """What stands under a heading, up to the next one of any level."""
-    parts = re.split(r"^#+ (.+)$", README, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))[heading]
+    """What stands under a heading of one of the pages, up to the next one of any level."""
+    (found,) = [text for page in PAGES.values() for name, text in sections(page) if name == heading]
+    return found
+
+
+def sections(page):
+    parts = re.split(r"^#+ (.+)$", page, flags=re.MULTILINE)
+    return zip(parts[1::2], parts[2::2], strict=True)
 
 
 def table(text):
@@ -34,9 +51,13 @@ def table(text):
     return [[cell.strip() for cell in row] for row in rows[2:]]
 
 
-def blocks(language):
+def blocks(language, *pages):
+    return [block for page in pages or PAGES.values() for block in blocks_of(page, language)]
+
+
+def blocks_of(page, language):
     # A block within a list is indented.
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", README, re.MULTILINE | re.DOTALL)
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", page, re.MULTILINE | re.DOTALL)
     return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
 
 
@@ -46,7 +67,23 @@ def code(cell):
 
 @pytest.mark.parametrize("command", [DEMO, TESTS], ids=["demo", "tests"])
 def test_each_command_has_a_block_of_its_own(command):
-    assert blocks("sh").count(f"{command}\n") == 1
+    assert blocks("sh", README).count(f"{command}\n") == 1
+
+
+def test_no_page_has_another_command():
+    commands = {
+        line
+        for page in PAGES.values()
+        for line in page.splitlines()
+        if line.startswith("python3 -m venv")
+    }
+    assert commands == {DEMO, TESTS, BENCHMARKS}
+
+
+def test_the_readme_is_short_and_leads_to_all_other_pages():
+    assert len(README.splitlines()) <= LINES
+    for page in PAGES.keys() - {"README.md"}:
+        assert f"]({page}" in README, page
 
 
 def test_the_first_lines_say_what_it_is_and_how_to_see_it():
@@ -80,7 +117,9 @@ def test_settings():
 
 
 def test_no_other_setting_is_named():
-    named = set(re.findall(r"\bCERTN_[A-Z_]+", README))
+    # Those for tests and for the demo are variables of the shell.
+    pattern = r"\bCERTN_(?!TEST_|DEMO_DIR)[A-Z_]+"
+    named = {name for page in PAGES.values() for name in re.findall(pattern, page)}
     assert named <= {name for name in vars(Settings) if name.isupper()}
 
 
@@ -113,7 +152,11 @@ def statuses_in(text):
 
 @pytest.mark.django_db
 def test_documented_calls_of_the_command_are_understood():
-    for line in re.findall(r"^python manage\.py certn_check *(.*?)(?:#.*)?$", README, re.MULTILINE):
+    calls = re.findall(
+        r"^python manage\.py certn_check *(.*?)(?:#.*)?$", "\n".join(PAGES.values()), re.MULTILINE
+    )
+    assert calls
+    for line in calls:
         with pytest.raises(CommandError) as raised:
             call_command("certn_check", *line.split(), stdout=StringIO(), stderr=StringIO())
         # Nothing is stored here. A call that is wrong would get another answer.
@@ -126,7 +169,7 @@ def test_documented_calls_of_the_command_are_understood():
 def test_magic_client_ids():
     from django_certn.sandbox.faults import MAGIC_IDS
 
-    rows = table(section("A Certn on your laptop"))
+    rows = table(section("Magic Client IDs"))
     assert {code(row[0]) for row in rows} == set(MAGIC_IDS)
 
 
@@ -139,18 +182,26 @@ def test_snippets_compile_and_import_what_is_there(snippet):
                 assert name.name in module.__all__
 
 
-def test_links_lead_somewhere():
-    anchors = {
-        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+def anchors(page):
+    return {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading, _ in sections(page)
     }
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif not target.startswith("https://"):
-            assert (ROOT / target).exists(), target
 
 
-def test_places_to_look_at_exist():
-    for path in re.findall(r"`((?:django_certn|tests|example_project|\.ci)/[^`]*)`", README):
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (ROOT / page).parent.joinpath(path).resolve() if path else ROOT / page
+        assert there.exists(), target
+        if anchor:
+            assert anchor in anchors(PAGES[str(there.relative_to(ROOT))]), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_places_to_look_at_exist(page):
+    places = re.findall(r"`((?:django_certn|tests|example_project|\.ci)/[^`]*)`", PAGES[page])
+    for place in places:
+        assert (ROOT / place).exists() or place == "example_project/.demo/", place
