@@ -10,6 +10,8 @@ from django.core.cache.backends.db import BaseDatabaseCache
 from tests import services
 from tests.endpoint import TokenEndpoint
 
+pytest_plugins = ["tests.distribution"]
+
 
 @pytest.fixture(autouse=True)
 def loopback_only(monkeypatch):

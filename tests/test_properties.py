@@ -26,13 +26,20 @@ from django_certn.exceptions import CertnConfigurationError, TokenError
 from django_certn.models import Key
 from django_certn.oauth import exchange
 from django_certn.secret import MaskedStr, Secret
+from tests.effort import effort
 from tests.endpoint import TokenEndpoint
 
 ENVIRONMENT = Environment("scripted", "Scripted", "https://certn.test")
 
 # The same examples each time: what is found once is made a test of its own.
-quick = settings(max_examples=400, deadline=None, derandomize=True, database=None)
-slow = settings(quick, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=effort(100, thorough=400), deadline=None, derandomize=True, database=None
+)
+slow = settings(
+    quick,
+    max_examples=effort(20, thorough=60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("fake-token")

@@ -65,6 +65,28 @@ for name in ("nobody", "gone"):
 """
 
 
+# Several calls in one process, for most of the time is Django's start. What a shell sees of a call
+# that has a process of its own, other tests say for each exit code.
+CALLS = """
+import contextlib, io, json, sys
+
+from django.core.management import execute_from_command_line
+
+
+def call(arguments):
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        try:
+            execute_from_command_line(["manage.py", *arguments])
+        except SystemExit as end:
+            return end.code, stdout.getvalue(), stderr.getvalue()
+    return 0, stdout.getvalue(), stderr.getvalue()
+
+
+print(json.dumps([call(arguments) for arguments in json.loads(sys.argv[1])]))
+"""
+
+
 class Site:
     """A small site in a folder of its own, that is only ever called from the shell."""
 
@@ -98,11 +120,30 @@ class Site:
     def check(self, *args, **environment):
         """Return the exit code and the document, the whole of stdout."""
         process = self.manage("certn_check", "--format", "json", *args, **environment)
-        document = json.loads(process.stdout)
-        assert list(document) == ["version", "results", "skipped", "error"]
-        assert "Traceback" not in process.stderr
-        assert bool(process.stderr) == bool(process.returncode)
-        return process.returncode, document
+        return process.returncode, document_in(process.returncode, process.stdout, process.stderr)
+
+    def check_each(self, calls):
+        """Return the same of each of several calls, which are made in one process."""
+        calls = [["certn_check", "--format", "json", *arguments] for arguments in calls]
+        process = subprocess.run(
+            [sys.executable, "-c", CALLS, json.dumps(calls)],
+            env=stand_in.environment(DJANGO_SETTINGS_MODULE="site_settings"),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert process.stderr == ""
+        return [(seen[0], document_in(*seen)) for seen in json.loads(process.stdout)]
+
+
+def document_in(returncode, stdout, stderr):
+    document = json.loads(stdout)
+    assert list(document) == ["version", "results", "skipped", "error"]
+    assert "Traceback" not in stderr
+    assert bool(stderr) == bool(returncode)
+    return document
 
 
 @pytest.fixture(scope="module")
@@ -125,26 +166,26 @@ def site(running, key, tmp_path_factory):
     return site
 
 
-@pytest.mark.parametrize(
-    ("arguments", "returncode", "status"),
-    [
-        (["good"], 0, "ok"),
-        (["rejected"], 1, "rejected"),
-        (["retired"], 1, "retired"),
-        (["not-json"], 1, "bad_response"),
-        (["redirect"], 1, "bad_response"),
-        (["gone"], 1, "misconfigured"),
-        (["rate-limited"], 3, "rate_limited"),
-        (["unavailable"], 3, "unreachable"),
-        (["nobody"], 3, "unreachable"),
-        (["slow", "--timeout", "0.5"], 3, "unreachable"),
-    ],
-)
-def test_each_status(site, arguments, returncode, status):
-    code, document = site.check(*arguments)
-    (result,) = document["results"]
-    assert (code, result["name"], result["status"]) == (returncode, arguments[0], status)
-    assert document["error"] is None
+STATUSES = [
+    (["good"], 0, "ok"),
+    (["rejected"], 1, "rejected"),
+    (["retired"], 1, "retired"),
+    (["not-json"], 1, "bad_response"),
+    (["redirect"], 1, "bad_response"),
+    (["gone"], 1, "misconfigured"),
+    (["rate-limited"], 3, "rate_limited"),
+    (["unavailable"], 3, "unreachable"),
+    (["nobody"], 3, "unreachable"),
+    (["slow", "--timeout", "0.5"], 3, "unreachable"),
+]
+
+
+def test_each_status(site):
+    seen = site.check_each([arguments for arguments, *_ in STATUSES])
+    for (arguments, returncode, status), (code, document) in zip(STATUSES, seen, strict=True):
+        (result,) = document["results"]
+        assert (code, result["name"], result["status"]) == (returncode, arguments[0], status)
+        assert document["error"] is None
 
 
 def test_another_encryption_key(site, running):
@@ -169,22 +210,21 @@ def test_without_a_name_the_active_ones(site):
     assert (code, [result["name"] for result in document["results"]]) == (0, ["good"])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "returncode", "error"),
-    [
-        (["good", "unknown"], 2, "unknown_name"),
-        (["--environment", "demo"], 2, "nothing_to_check"),
-        (["--database", "empty"], 2, "not_migrated"),
-        (["--database", "missing"], 3, "database_unreachable"),
-        (["--database", "postgresql"], 3, "database_unreachable"),
-    ],
-)
-def test_nothing_is_exchanged(site, running, arguments, returncode, error):
-    if "postgresql" in arguments:
-        pytest.importorskip("psycopg")
+FAILURES = [
+    (["good", "unknown"], 2, "unknown_name"),
+    (["--environment", "demo"], 2, "nothing_to_check"),
+    (["--database", "empty"], 2, "not_migrated"),
+    (["--database", "missing"], 3, "database_unreachable"),
+    (["--database", "postgresql"], 3, "database_unreachable"),
+]
+
+
+def test_nothing_is_exchanged(site, running):
     before = len(running.requests())
-    code, document = site.check(*arguments)
-    assert (code, document["results"], document["error"]["code"]) == (returncode, [], error)
+    seen = site.check_each([arguments for arguments, *_ in FAILURES])
+    for (_, returncode, error), (code, document) in zip(FAILURES, seen, strict=True):
+        found = (code, document["results"], document["error"]["code"])
+        assert found == (returncode, [], error)
     assert len(running.requests()) == before
 
 

@@ -14,6 +14,7 @@ from django.test import override_settings
 
 from django_certn.fields import is_current
 from django_certn.models import CertnCredential
+from tests.effort import effort
 
 OLD_KEY = "dGVzdHMtb25seS1mYWtlLWVuY3J5cHRpb24ta2V5ISE="
 NEW_KEY = "ZmFrZS1lbmNyeXB0aW9uLWtleS1udW1iZXItMi4uLi4="
@@ -123,7 +124,7 @@ def site(request, tmp_path, settings, django_db_blocker):
 
 
 def test_killed_half_way_and_run_again(site, settings, request):
-    total = 4_000 if "sqlite" in request.node.name else 1_000
+    total = effort(1_000, thorough=4_000) if "sqlite" in request.node.name else 1_000
     site.seed(total)
     with site.start("-v", "2") as process:
         read_up_to(process, f"acme-{total // 2:05}")

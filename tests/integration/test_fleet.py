@@ -7,10 +7,11 @@ from collections import Counter
 import pytest
 
 from tests import services
+from tests.effort import effort
 from tests.endpoint import TokenEndpoint
 from tests.fleet import Fleet
 
-PROCESSES, THREADS = 8, 8
+PROCESSES, THREADS = effort(4, thorough=8), 8
 CALLERS = PROCESSES * THREADS
 
 SHARED = ["redis", "memcached", "database"]
@@ -85,6 +86,21 @@ def outcomes(results):
     return Counter(outcome for outcome, _ in results)
 
 
+def each(threads):
+    """How many callers there are when each process has so many threads."""
+    return PROCESSES * threads
+
+
+def eventually(condition, seconds=10):
+    """Whether it comes true in time; machines differ in how soon."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def slowest(results):
     return max(seconds for _, seconds in results)
 
@@ -124,7 +140,7 @@ def test_a_holder_that_is_killed_costs_one_more_exchange(make_fleet, endpoint, k
     assert list(outcomes(results).values()) == [4 * len(others)]
     assert outcomes(results).keys() == {"fake-token-1"}
     assert endpoint.hits == 2
-    assert slowest(results) < lock_life + 1
+    assert slowest(results) < lock_life + 3
 
 
 @pytest.mark.parametrize("kind", SHARED)
@@ -136,11 +152,12 @@ def test_a_renewal_that_fails_fails_nobody(make_fleet, endpoint, kind):
     fleet.all("shift", wall=36000 - 2400, mono=36000 - 2400)
     for _ in range(3):
         results = fleet.all("get", threads=4)
-        assert outcomes(results) == {"fake-token-1": 32}
-        time.sleep(0.2)
+        assert outcomes(results) == {"fake-token-1": each(4)}
+        assert eventually(lambda: endpoint.hits == 2)
+    time.sleep(0.3)  # until the failure is noted
     assert endpoint.hits == 2
     fleet.all("shift", wall=11, mono=11)  # the next look, which backs off
-    assert outcomes(fleet.all("get", threads=4)) == {"fake-token-1": 32}
+    assert outcomes(fleet.all("get", threads=4)) == {"fake-token-1": each(4)}
     time.sleep(0.3)
     assert endpoint.hits == 2
 
@@ -149,17 +166,15 @@ def test_a_renewal_that_fails_fails_nobody(make_fleet, endpoint, kind):
 def test_nobody_waits_for_a_renewal(make_fleet, endpoint, kind):
     fleet = make_fleet(kind)
     fleet.all("get")
-    endpoint.answer(delay=0.5)
+    endpoint.answer(delay=1)
     fleet.all("shift", wall=36000 - 2400, mono=36000 - 2400)
     results = fleet.all("get", threads=4)
-    assert outcomes(results) == {"fake-token-1": 32}
-    assert sum(seconds > 0.45 for _, seconds in results) <= 1
-    time.sleep(1)
-    assert endpoint.hits == 2
+    assert outcomes(results) == {"fake-token-1": each(4)}
+    assert sum(seconds > 0.9 for _, seconds in results) <= 1
+    assert eventually(lambda: endpoint.hits == 2)
+    time.sleep(1.5)  # until it has been answered, and the answer is kept
     fleet.all("shift", wall=13, mono=13)
-    fleet.all("get")
-    time.sleep(0.2)
-    assert outcomes(fleet.all("get")) == {"fake-token-2": PROCESSES}
+    assert eventually(lambda: outcomes(fleet.all("get")) == {"fake-token-2": PROCESSES})
     assert endpoint.hits == 2
 
 
@@ -168,7 +183,7 @@ def test_a_wrong_secret_is_tried_once(make_fleet, endpoint, kind):
     endpoint.answer(401, body={"error": "invalid_client"}, delay=0.1)
     fleet = make_fleet(kind)
     results = [result for _ in range(4) for result in fleet.all("get", threads=4)]
-    assert outcomes(results) == {"CredentialRejectedError": 128}
+    assert outcomes(results) == {"CredentialRejectedError": 4 * each(4)}
     assert endpoint.hits == (1 if kind in SHARED else PROCESSES)
 
 
@@ -190,7 +205,7 @@ def test_a_rotated_secret_is_followed_within_one_look(make_fleet, endpoint, kind
     assert found.total() == len(others)
     assert {"fake-old"} <= found.keys() <= {"fake-old", "fake-new"}  # who is slow sees the new one
     fleet.all("shift", mono=12)
-    assert outcomes(fleet.all("get", threads=4)) == {"fake-new": 32}
+    assert outcomes(fleet.all("get", threads=4)) == {"fake-new": each(4)}
     assert endpoint.hits == 2
 
 
@@ -200,8 +215,8 @@ def test_an_emptied_cache_costs_a_warm_fleet_nothing(make_fleet, endpoint, kind)
     fleet.all("get")
     fleet.first("clear_cache")
     fleet.all("shift", mono=13)
-    assert outcomes(fleet.all("get", threads=4)) == {"fake-token-1": 32}
-    time.sleep(0.2)
+    assert outcomes(fleet.all("get", threads=4)) == {"fake-token-1": each(4)}
+    time.sleep(1)
     fleet.all("forget")  # as those who start now: the others have put it back
     assert outcomes(fleet.all("get")) == {"fake-token-1": PROCESSES}
     assert endpoint.hits == 1
@@ -217,7 +232,7 @@ def test_a_wall_clock_that_jumps_fails_nobody(make_fleet, endpoint, kind, hours)
     fleet.all("shift", wall=hours * 3600, mono=13)
     for _ in range(3):
         results = outcomes(fleet.all("get", threads=4))
-        assert results.total() == 32
+        assert results.total() == each(4)
         assert results.keys() <= {"fake-one", "fake-two"}
         time.sleep(0.2)
         fleet.all("shift", mono=13)
@@ -243,9 +258,8 @@ def test_a_late_401_leaves_the_new_token_in_force(make_fleet, endpoint, kind):
     assert second("invalidate", token="fake-token-1") is False
     assert outcomes(second("get")) == {"fake-token-2": 1}
     fleet.all("shift", mono=13)
-    fleet.all("get")
-    time.sleep(0.2)
-    assert outcomes(fleet.all("get", threads=4)) == {"fake-token-2": 32}
+    expected = {"fake-token-2": each(4)}
+    assert eventually(lambda: outcomes(fleet.all("get", threads=4)) == expected)
     assert endpoint.hits == 2
 
 
@@ -253,7 +267,7 @@ def test_a_late_401_leaves_the_new_token_in_force(make_fleet, endpoint, kind):
 def test_more_validity_than_a_token_has_is_met_by_one_exchange(make_fleet, endpoint, kind):
     fleet = make_fleet(kind)
     results = fleet.all("get", threads=4, min_validity=10**6)
-    assert outcomes(results).total() == 32
+    assert outcomes(results).total() == each(4)
     assert endpoint.hits == (1 if kind in SHARED else PROCESSES)
 
 
@@ -262,7 +276,7 @@ def test_a_token_that_is_at_hand_is_exchanged_once_for_more_validity(make_fleet,
     fleet = make_fleet(kind)
     fleet.all("get")
     for _ in range(3):
-        assert outcomes(fleet.all("get", threads=4, min_validity=10**6)).total() == 32
+        assert outcomes(fleet.all("get", threads=4, min_validity=10**6)).total() == each(4)
     assert endpoint.hits == 2
 
 

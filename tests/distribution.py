@@ -1,0 +1,110 @@
+"""Shares the tests out among processes, so that they take the time of a few cores and not of one.
+
+Each worker has a database, caches, ports and a sandbox of its own. Tests that share something
+slow, by a fixture that lives for a module or a class, stay together in one worker, as do those
+with the same mark `xdist_group`; the largest of these groups begin first. Any other test is a
+group by itself. So a new test finds its place without a word about it here.
+
+Files that are named on the command line run in one process, without workers to wait for; so does
+everything with `-n0`, and where pytest-xdist is not installed.
+"""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+try:
+    from xdist.scheduler import LoadScopeScheduling
+except ImportError:
+    LoadScopeScheduling = object
+
+MOST_WORKERS = 4  # a worker is a Django with servers, a browser and a fleet of its own
+
+TOGETHER = {"class", "module", "package"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    # Here and not in `addopts`, which fail where pytest-xdist is not installed.
+    named = any(not Path(argument.partition("::")[0]).is_dir() for argument in config.args)
+    unset = getattr(config.option, "numprocesses", 0) is None and config.option.dist == "no"
+    if unset and not named and not hasattr(config, "workerinput") and not config.option.usepdb:
+        config.option.numprocesses = min(cores(), MOST_WORKERS)
+        config.option.dist = "loadgroup"
+
+
+def cores():
+    """Return how many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    sort_cases(items)
+    if hasattr(config, "workerinput"):
+        groups = {item.nodeid: group for item in items if (group := group_of(item))}
+        Path(config.workerinput["groups"]).write_text(json.dumps(groups), encoding="utf-8")
+
+
+def sort_cases(items):
+    """Put the cases of each test in order: those from a set come otherwise in each worker."""
+    first = {}
+    for number, item in enumerate(items):
+        first.setdefault(name_of(item), number)
+    items.sort(key=lambda item: (first[name_of(item)], item.nodeid))
+
+
+def name_of(item):
+    """Return the id of a test without its case."""
+    return item.nodeid.partition("[")[0]
+
+
+def group_of(item):
+    """Return the name of the group that a test is in, or None."""
+    if mark := item.get_closest_marker("xdist_group"):
+        return mark.args[0]
+    fixtures = getattr(item, "_fixtureinfo", None)
+    shares = any(
+        # Those of plugins belong to no place, and are in every test.
+        definitions[-1].scope in TOGETHER and definitions[-1].baseid
+        for definitions in (fixtures.name2fixturedefs.values() if fixtures else ())
+    )
+    return item.nodeid.partition("::")[0] if shares else None
+
+
+# `--dist=loadgroup` of pytest-xdist 3.8 writes the group into the id of a test, and pytest 9.2 lets
+# it no more. Here a worker writes the groups of what it has collected into a file.
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    if not hasattr(node.config, "groups_folder"):
+        node.config.groups_folder = tempfile.TemporaryDirectory()
+        node.config.add_cleanup(node.config.groups_folder.cleanup)
+    node.workerinput["groups"] = f"{node.config.groups_folder.name}/{node.gateway.id}.json"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return GroupScheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """Gives each worker a group at a time."""
+
+    def __init__(self, config, log):
+        super().__init__(config, log)
+        self.groups = {}
+
+    def add_node_collection(self, node, collection):
+        path = Path(node.workerinput["groups"])
+        self.groups |= json.loads(path.read_text(encoding="utf-8"))
+        super().add_node_collection(node, collection)
+
+    def _split_scope(self, nodeid):
+        return self.groups.get(nodeid, nodeid)
