@@ -92,6 +92,10 @@ def settings_errors() -> Iterator[tuple[str, CertnConfigurationError]]:
         _ = conf.CERTN_REQUEST_TIMEOUT
     except CertnConfigurationError as error:
         yield "django_certn.E006", error
+    try:
+        _ = conf.CERTN_TENANT
+    except CertnConfigurationError as error:
+        yield "django_certn.E007", error
 
 
 def check_stored_secrets(

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils.functional import Promise
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from django_certn.exceptions import CertnConfigurationError
@@ -156,6 +157,24 @@ class Settings:
                 f"CERTN_REQUEST_TIMEOUT must be a number of seconds above 0, {MAX_TIMEOUT} at most."
             )
         return float(timeout)
+
+    @property
+    def CERTN_TENANT(self) -> Callable[[], object] | None:  # noqa: N802
+        """What tells, besides router and schema, which row a name stands for."""
+        path = getattr(settings, "CERTN_TENANT", None)
+        if path is None:
+            return None
+        try:
+            tenant = import_string(path)
+        except (ImportError, AttributeError, TypeError, ValueError):
+            tenant = None
+        if not callable(tenant):
+            raise CertnConfigurationError(
+                "CERTN_TENANT must be the dotted path of a function without arguments, such as "
+                '"site.tenants.current", and it must be there to be imported.'
+            )
+        function: Callable[[], object] = tenant
+        return function
 
     def environment(self, slug: str) -> Environment:
         """Return the environment of that name.

@@ -8,6 +8,7 @@ from django.db import models, router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from django_certn import tenancy
 from django_certn.conf import Scheme, conf, environment_choices, scheme_of
 from django_certn.exceptions import (
     CertnConfigurationError,
@@ -33,6 +34,15 @@ VERIFIED_FIELDS = {
 }
 
 
+def can_be_stored(name: str) -> bool:
+    """Return whether a database takes the name: some raise for these, others find nothing."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+    return "\0" not in name
+
+
 class CertnCredentialManager(models.Manager["CertnCredential"]):
     def get_queryset(self) -> "models.QuerySet[CertnCredential]":
         return CertnCredentialQuerySet(self.model, using=self._db)
@@ -49,8 +59,10 @@ class CertnCredentialManager(models.Manager["CertnCredential"]):
             CredentialNotFoundError: there is no such row.
         """
         if isinstance(credential, str):
-            using = self._db or router.db_for_write(self.model)
-            row = self.using(using).filter(name=credential).first()
+            row = None
+            if can_be_stored(credential):
+                using = self._db or router.db_for_write(self.model)
+                row = self.using(using).filter(name=credential).first()
             # MySQL takes "Acme" for "acme"; a name never stands for another credential.
             if row is None or row.name != credential:
                 raise CredentialNotFoundError(
@@ -62,6 +74,7 @@ class CertnCredentialManager(models.Manager["CertnCredential"]):
             raise TypeError("A credential is given by its name or as a CertnCredential.")
         row = None
         if not credential._state.adding:
+            credential.check_tenant()
             using = router.db_for_write(self.model, instance=credential)
             row = self.using(using).filter(pk=credential.pk).first()
         if row is None:
@@ -141,6 +154,8 @@ class CertnCredential(models.Model):
 
     objects = CertnCredentialManager()
 
+    _tenant: tenancy.Tenant | None = None
+
     class Meta:
         verbose_name = _("Certn credential")
         verbose_name_plural = _("Certn credentials")
@@ -166,6 +181,37 @@ class CertnCredential(models.Model):
         super().save(**kwargs)
         if "client_secret" in written:
             self.client_secret = self.client_secret.as_stored()
+        self._note_tenant()
+
+    @classmethod
+    def from_db(cls, db: Any, field_names: Any, values: Any, **kwargs: Any) -> Self:
+        row: Self = super().from_db(db, field_names, values, **kwargs)
+        row._note_tenant()
+        return row
+
+    def _note_tenant(self) -> None:
+        try:
+            self._tenant = tenancy.current(CertnCredential, self._state.db)
+        except Exception:  # noqa: BLE001 - a router, or CERTN_TENANT; whoever uses the row hears of it
+            self._tenant = tenancy.UNKNOWN
+
+    def check_tenant(self) -> tenancy.Tenant | None:
+        """Return the tenant that the row was read under, which is served now as well.
+
+        In two schemas two rows have the same alias and primary key, so a row that was read under
+        one tenant must not stand for anything under another.
+
+        Raises:
+            CredentialNotFoundError: another tenant is served now.
+            CertnConfigurationError: ``CERTN_TENANT`` cannot be used.
+        """
+        now = tenancy.current(CertnCredential, self._state.db)
+        if now != self._tenant:
+            raise CredentialNotFoundError(
+                f"The Certn credential {self.name!r} was read under another tenant: read it again "
+                "under the one that is served now."
+            )
+        return now
 
     def natural_key(self) -> tuple[str]:
         return (self.name,)
@@ -284,12 +330,13 @@ class CertnCredential(models.Model):
         environment = conf.environment(self.environment)
         if isinstance(self.client_secret, UndecryptableSecret):
             raise self.client_secret.error(self.name)
+        label = tenancy.label(self.name, self._tenant)
         if environment.scheme == Scheme.API_KEY:
             if not self.client_secret:
                 raise CertnConfigurationError(f"The credential {self.name!r} lacks its API key.")
-            return Key(self.name, environment, "", self.client_secret)
+            return Key(label, environment, "", self.client_secret)
         if not self.client_id or not self.client_secret:
             raise CertnConfigurationError(
                 f"The credential {self.name!r} lacks its Client ID or its Client Secret."
             )
-        return Key(self.name, environment, self.client_id, self.client_secret)
+        return Key(label, environment, self.client_id, self.client_secret)

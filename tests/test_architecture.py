@@ -21,7 +21,7 @@ LAYERS = [
     ["secret"],
     ["formfields"],
     ["fields"],
-    ["keys", "querysets"],
+    ["keys", "querysets", "tenancy"],
     ["models", "signals"],
     ["reencryption"],
     ["transport", "answers", "decoding", "failures", "oauth", "probe"],

@@ -131,6 +131,10 @@ class TestSettings:
             ("E006", "CERTN_REQUEST_TIMEOUT", "10"),
             ("E006", "CERTN_REQUEST_TIMEOUT", True),
             ("E006", "CERTN_REQUEST_TIMEOUT", 0),
+            ("E007", "CERTN_TENANT", "tests.nowhere.tenant"),
+            ("E007", "CERTN_TENANT", "tests.settings.BASE_DIR"),
+            ("E007", "CERTN_TENANT", "nothing"),
+            ("E007", "CERTN_TENANT", 7),
         ],
     )
     def test_of_a_wrong_type(self, settings, check_id, name, value):

@@ -1,0 +1,126 @@
+"""Which tenant is served now, where a site has several: read anew at each call, never remembered.
+
+A tenant is whatever decides which row a name stands for: the database that a router names, the
+schema that the connection is on (django-tenants), or what the function in ``CERTN_TENANT`` returns.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+from django.core.signals import setting_changed
+from django.db import DEFAULT_DB_ALIAS, connections, router
+
+from django_certn.conf import conf
+from django_certn.exceptions import CertnConfigurationError
+
+__all__ = ["UNKNOWN", "Tenant", "current", "exists", "label"]
+
+FOLLOWED_SETTINGS = {"DATABASES", "DATABASE_ROUTERS", "CERTN_TENANT"}
+
+
+class Tenant(NamedTuple):
+    """A tenant, by all that tells it from others.
+
+    Attributes:
+        using: the alias of the database that a router names, ``""`` without such a router.
+        schema: the schema that the connection is on, ``""`` where connections have none.
+        own: what the function in ``CERTN_TENANT`` returned, ``None`` without one.
+    """
+
+    using: str = ""
+    schema: str = ""
+    own: Hashable = None
+
+
+# Of a row that was read where nobody could say which tenant is served: equal to no other.
+UNKNOWN = Tenant(own=object())
+
+
+class Sources(NamedTuple):
+    """What has to be asked on this site; nothing at all on most."""
+
+    routers: bool
+    schemas: bool
+    own: Callable[[], object] | None
+
+
+_sources: Sources | None = None
+
+
+def sources() -> Sources:
+    """Return what has to be asked, which is found out once for the settings in force.
+
+    Raises:
+        CertnConfigurationError: ``CERTN_TENANT`` cannot be imported or called.
+    """
+    global _sources  # noqa: PLW0603 - the settings of a process are global too
+    if _sources is None:
+        _sources = Sources(
+            any(hasattr(each, "db_for_write") for each in router.routers),
+            any(hasattr(connections[alias], "schema_name") for alias in connections),
+            conf.CERTN_TENANT,
+        )
+    return _sources
+
+
+def forget_sources(*, setting: str, **kwargs: object) -> None:
+    global _sources  # noqa: PLW0603
+    if setting in FOLLOWED_SETTINGS:
+        _sources = None
+
+
+setting_changed.connect(forget_sources, dispatch_uid="django_certn.tenancy")
+
+
+def exists() -> bool:
+    """Return whether this site has tenants.
+
+    Raises:
+        CertnConfigurationError: ``CERTN_TENANT`` cannot be imported or called.
+    """
+    found = _sources or sources()
+    return found.routers or found.schemas or found.own is not None
+
+
+def current(model: type[Any], alias: str | None = None) -> Tenant | None:
+    """Return the tenant that this thread and this context serve now, ``None`` on a site without.
+
+    Args:
+        model: whose rows are asked for.
+        alias: the database that a row was read from; ``None`` for the one to read from.
+
+    Raises:
+        CertnConfigurationError: ``CERTN_TENANT`` cannot be used, or its function failed.
+    """
+    routers, schemas, own = _sources or sources()
+    if not (routers or schemas or own):
+        return None
+    using = router.db_for_write(model) if routers else ""
+    schema = ""
+    if schemas:
+        connection = connections[alias or using or DEFAULT_DB_ALIAS]
+        schema = getattr(connection, "schema_name", None) or ""
+    return Tenant(using, schema, None if own is None else ask(own))
+
+
+def ask(own: Callable[[], object]) -> Hashable:
+    problem = ""
+    try:
+        tenant = own()
+        hash(tenant)
+    except Exception as error:  # noqa: BLE001 - the site's own code
+        problem = type(error).__name__
+    if problem:
+        raise CertnConfigurationError(
+            f"The function that CERTN_TENANT names failed ({problem}): it takes no arguments and "
+            "returns something hashable."
+        )
+    return tenant
+
+
+def label(name: str, tenant: Tenant | None) -> str:
+    """Return a name for the log and for `stats`: ``tenant:name`` where there are tenants."""
+    if tenant is None or tenant is UNKNOWN:
+        return name
+    parts = [str(part) for part in tenant if part not in ("", None)]
+    return f"{'/'.join(parts)}:{name}"
