@@ -16,7 +16,7 @@ class CertnConfig(AppConfig):
         from django.core.checks import Tags, register
 
         from django_certn import checks
-        from django_certn.tokens.service import service
+        from django_certn.tokens.service import connect
 
         register(checks.check_encryption_key, checks.TAG, Tags.security)
         register(checks.check_settings, checks.TAG, Tags.security)
@@ -24,4 +24,4 @@ class CertnConfig(AppConfig):
         register(checks.check_ends, checks.TAG, Tags.database)
         register(checks.check_cache_is_shared, checks.TAG, Tags.caches, deploy=True)
         register(checks.check_cache_in_requests, checks.TAG, Tags.caches)
-        service.connect()
+        connect()

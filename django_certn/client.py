@@ -1,16 +1,18 @@
 """What a request to Certn needs."""
 
-from django_certn.models import CertnCredential
-from django_certn.tokens import get_token
+from django_certn.tokens.service import authorization
+from django_certn.tokens.tenant import Name
 
 __all__ = ["auth_headers"]
 
 
-def auth_headers(name: str | CertnCredential = "default") -> dict[str, str]:
-    """Return the header that authenticates a request: ``{"Authorization": "Bearer ..."}``.
+def auth_headers(name: Name = "default") -> dict[str, str]:
+    """Return the header that authenticates a request, for either kind of key.
 
-    Send it to the credential's own environment and nowhere else. Certn's description:
-    https://docs.certn.co/api/guides/use-the-api/authorization-header
+    ``{"Authorization": "Bearer ..."}``, or ``"Api-Key ..."`` of CertnCentric. Send it to the
+    credential's own environment and nowhere else. Certn's descriptions:
+    https://docs.certn.co/api/guides/use-the-api/authorization-header and
+    https://centric-api-docs.certn.co/reference/authentication.md
 
     It takes no options, so that it costs little more than `get_token`, which has them.
 
@@ -20,4 +22,4 @@ def auth_headers(name: str | CertnCredential = "default") -> dict[str, str]:
     Raises:
         CertnError: what `django_certn.tokens.get_token` raises.
     """
-    return {"Authorization": get_token(name).authorization}
+    return {"Authorization": authorization(name).authorization}

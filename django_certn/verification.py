@@ -10,6 +10,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.utils import timezone
 
+from django_certn import tenancy
 from django_certn.answers import TokenResponse
 from django_certn.conf import MAX_TIMEOUT, Scheme, conf, scheme_of
 from django_certn.exceptions import (
@@ -23,7 +24,7 @@ from django_certn.models import VERIFIED_FIELDS, CertnCredential
 from django_certn.outcomes import Verification, aware
 from django_certn.querysets import holding
 from django_certn.signals import credential_verified
-from django_certn.tokens.service import service
+from django_certn.tokens.service import installed
 
 __all__ = ["Verification", "averify", "verify"]
 
@@ -124,6 +125,7 @@ def examine(
     )
     try:
         key = row.key()
+        tenancy.current(CertnCredential)
         budget = budget_of(timeout)
         if key.environment.scheme == Scheme.OAUTH:
             _ = conf.CERTN_CACHE_ALIAS  # the token goes there
@@ -142,8 +144,6 @@ def examine(
             latency=None if error.status == Status.MISCONFIGURED else seconds_since(started),
             retry_after=error.retry_after,
         )
-        if key.environment.scheme == Scheme.OAUTH:
-            service.forgive(key)
         return verification, None
     verification = outcome(
         Status.OK,
@@ -151,18 +151,16 @@ def examine(
         expires_in=response.expires_in if response else None,
         latency=seconds_since(started),
     )
-    if response:
-        service.adopt(key, response)
     return verification, response
 
 
 def ask(key: Key, budget: float) -> tuple[int, TokenResponse | None]:
     """Return the status of the answer and, of a pair, the fresh token."""
-    from django_certn import oauth, probe  # what they load is not loaded before it is needed
-
     if key.environment.scheme == Scheme.API_KEY:
+        from django_certn import probe  # what it loads is not loaded before it is needed
+
         return probe.check_api_key(key, timeout=budget), None
-    return HTTPStatus.OK.value, oauth.exchange(key, timeout=budget)
+    return HTTPStatus.OK.value, installed().exchange_now(key, budget)
 
 
 def culprit(row: CertnCredential) -> str:
@@ -178,10 +176,18 @@ def culprit(row: CertnCredential) -> str:
         return "client_id"
     if not row.client_secret:
         return "client_secret"
+    return wrong_setting(is_pair=is_pair)
+
+
+def wrong_setting(*, is_pair: bool) -> str:
     try:
         _ = is_pair and conf.CERTN_CACHE_ALIAS
     except CertnConfigurationError:
         return "CERTN_CACHE_ALIAS"
+    try:
+        tenancy.current(CertnCredential)
+    except CertnConfigurationError:
+        return "CERTN_TENANT"
     return "CERTN_REQUEST_TIMEOUT"
 
 

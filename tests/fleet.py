@@ -109,15 +109,18 @@ def serve():
 
 class Orders:
     def __init__(self):
-        from django_certn.tokens.service import service
+        from django_certn import tokens
+        from django_certn.tokens.process import TokenService
+        from django_certn.tokens.service import install
+        from django_certn.tokens.timing import Clocks
 
         self.wall = self.mono = 0.0
         self.overridden = None
-        # The same service with hands on its clocks, so that no test has to wait.
-        service.__init__(
-            clock=lambda: time.time() + self.wall, monotonic=lambda: time.monotonic() + self.mono
+        # A service with hands on its clocks, so that no test has to wait.
+        clocks = Clocks(
+            wall=lambda: time.time() + self.wall, monotonic=lambda: time.monotonic() + self.mono
         )
-        from django_certn import tokens
+        install(TokenService(clocks=clocks))
 
         self.tokens = tokens
 
@@ -142,14 +145,14 @@ class Orders:
             cache.get("anything")  # eight first imports of a driver at once take seconds
 
     def forget(self):
-        from django_certn.tokens.service import service
+        from django_certn.tokens.service import installed
 
-        service.clear()
+        installed().clear()
 
     def forget_memos(self):
-        from django_certn.tokens.service import service
+        from django_certn.tokens.service import installed
 
-        service.memos.forget()
+        installed().memos.forget()
 
     def clear_cache(self):
         from django.core.cache import cache

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from urllib.parse import quote, quote_plus
 
-from django_certn.tokens.fetch import Fetcher
-from django_certn.tokens.memo import Memos
+from django_certn.tokens.known import KnownKeys
+from django_certn.tokens.memo import Memo, Memos, OpenTransaction
 
 # Obviously fake, and with what the encodings change: slash, plus, percent, equals sign.
 CLIENT_ID = "fake-client/+%id"
@@ -96,8 +96,9 @@ def held(error: BaseException) -> Iterator[str | bytes]:
             todo.extend(parts(value))
 
 
-# Code, which is there before a call; and the tokens of this process, whether a call fails or not.
-NOT_OF_THE_CALL = (type, ModuleType, FunctionType, BuiltinFunctionType, Fetcher, Memos)
+# The tokens of this process, whether a call fails or not; and code, which is there before a call.
+IN_MEMORY = (KnownKeys, Memo, Memos, OpenTransaction)
+NOT_OF_THE_CALL = (type, ModuleType, FunctionType, BuiltinFunctionType, *IN_MEMORY)
 
 
 def parts(value: object) -> Iterable[object]:

@@ -9,7 +9,7 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 
 from django_certn.client import auth_headers
-from django_certn.tokens.service import service
+from django_certn.tokens.service import installed
 from tests.leaks import CLIENT_ID, SECRET, TOKEN, Scan, everything_logged
 
 PERSON = "ann.private@example.com"
@@ -18,7 +18,7 @@ SCAN = Scan(SECRET, TOKEN, PERSON)
 
 @pytest.fixture
 def key(endpoint, make_credential):
-    service.clear()
+    installed().clear()
     endpoint.answer(200, {"access_token": TOKEN, "expires_in": 36000})
     endpoint.answer(200, {"count": 1, "results": [{"email": PERSON}]}, path="/api/v1/users/")
     make_credential(environment="scripted", client_id=CLIENT_ID, client_secret=SECRET)
@@ -27,7 +27,7 @@ def key(endpoint, make_credential):
 def use():
     call_command("certn_check", probe=True, stdout=StringIO())
     cache.clear()
-    service.clear()
+    installed().clear()
     auth_headers()
 
 

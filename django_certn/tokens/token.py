@@ -1,12 +1,12 @@
 """The token, as a caller gets it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NoReturn
 
-from django.utils import timezone
-
 from django_certn.secret import MaskedStr
+from django_certn.tokens.timing import wall_clock
 
 __all__ = ["AccessToken"]
 
@@ -19,11 +19,15 @@ class AccessToken:
         value: the token, a `str` whose ``repr()`` is masked.
         authorization: what goes into the ``Authorization`` header, ``"Bearer ..."``:
             https://docs.certn.co/api/guides/use-the-api/authorization-header
+        base_url: where it may be sent, and nowhere else: scheme, host and path, without a trailing
+            slash.
         expires_at: when it ends, an aware `datetime`.
     """
 
     value: MaskedStr
+    base_url: str
     expires_at: datetime
+    clock: Callable[[], float] = field(default=wall_clock, compare=False, kw_only=True)
     authorization: MaskedStr = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -32,7 +36,7 @@ class AccessToken:
     @property
     def expires_in(self) -> float:
         """Seconds left; negative when it has ended."""
-        return (self.expires_at - timezone.now()).total_seconds()
+        return self.expires_at.timestamp() - self.clock()
 
     def __repr__(self) -> str:
         return f"<AccessToken: ********, expires at {self.expires_at:%Y-%m-%d %H:%M:%S%z}>"

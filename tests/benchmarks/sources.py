@@ -56,29 +56,32 @@ class Ours(Source):
     left = 40 * 60  # its renewal starts at some moment of the last hour, 45 minutes before the end
 
     def __init__(self, url, cache):
-        from django_certn.tokens.service import TokenService
+        from django_certn.tokens.timing import Clocks
+        from tests.process import Process
 
         super().__init__(url, cache)
         self.ahead = 0
-        self.service = TokenService(
-            clock=lambda: time.time() + self.ahead,
-            monotonic=lambda: time.monotonic() + self.ahead,
+        self.process = Process(
+            clocks=Clocks(
+                wall=lambda: time.time() + self.ahead,
+                monotonic=lambda: time.monotonic() + self.ahead,
+            )
         )
 
     def token(self):
-        return self.service.get_token().value
+        return self.process.get_token().value
 
     def grow_old(self):
         self.ahead = LIFE - self.left
 
     @classmethod
     def hold(cls, url, cache, names):
-        from django_certn.tokens.service import TokenService
+        from tests.process import Process
 
-        service = TokenService()
+        process = Process()
         for name in names:
-            service.get_token(name)
-        return service
+            process.get_token(name)
+        return process
 
 
 class RequestsOAuthlib(Source):

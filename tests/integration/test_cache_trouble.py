@@ -10,9 +10,9 @@ import pytest
 from django.core.cache import cache
 from django.db import connection, transaction
 
-from django_certn.tokens.service import TokenService
-from django_certn.tokens.store import slot_of
+from django_certn.tokens.shared_cache import slot_of
 from tests import services
+from tests.process import Process
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_without_redis_a_process_has_a_token_of_its_own(settings, credential, en
     command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     use_redis(settings, port)
     with services.process(command, port) as server:
-        warm, cold = TokenService(), TokenService()
+        warm, cold = Process(), Process()
         warm.get_token()
         if trouble == "frozen":
             server.send_signal(signal.SIGSTOP)
@@ -52,14 +52,14 @@ def test_without_redis_a_process_has_a_token_of_its_own(settings, credential, en
             token, seconds = timed(cold.get_token)
             assert token.value == "fake-token-2"
             assert seconds < 7  # of patience with the cache, and an exchange
-            cold.memos.forget()
+            cold.forget_memos()
             assert timed(cold.get_token)[0].value == "fake-token-2"
             assert cold.invalidate_token("default", "fake-token-2") is True
             token, seconds = timed(cold.get_token)
             assert token.value == "fake-token-3"
             assert seconds < 2  # the breaker is open: no patience is left
             # A process that has a token does not even wait for that.
-            warm.memos.forget()
+            warm.forget_memos()
             token, seconds = timed(warm.get_token)
             assert token.value == "fake-token-1"
             assert seconds < 2
@@ -76,10 +76,10 @@ def test_without_redis_a_process_has_a_token_of_its_own(settings, credential, en
 def test_the_database_cache_stays_out_of_the_transaction(settings, credential, endpoint):
     settings.CACHES = {"default": settings.CACHES["database"]}
     cache.clear()
-    other = TokenService()
+    other = Process()
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         credential.save()  # so that the transaction has something to lose
-        TokenService().get_token()
+        Process().get_token()
         found = []
         thread = threading.Thread(
             target=lambda: (found.append(other.get_token().value), connection.close())

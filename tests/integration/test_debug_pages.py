@@ -14,8 +14,8 @@ from django.utils.log import AdminEmailHandler
 from django_certn import fields, verification
 from django_certn.client import auth_headers
 from django_certn.models import CertnCredential
-from django_certn.tokens import get_token, invalidate_token, store
-from django_certn.tokens.service import service
+from django_certn.tokens import get_token, invalidate_token, shared_cache
+from django_certn.tokens.service import installed
 from tests.leaks import CLIENT_ID, SECRET, TOKEN, Scan
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
@@ -73,8 +73,8 @@ FAILURES = {
     "a refused key": (None, calls),
     "a bug of the site": (None, lambda client: client.get("/bug/")),
     "a token of nobody": (None, lambda client: client.get("/drop/")),
-    "a bug in the store": ((store.Store, "write"), calls),
-    "a bug in the slot": ((store, "salted_hmac"), calls),
+    "a bug in the cache": ((shared_cache.SharedCache, "write_token"), calls),
+    "a bug in the slot": ((shared_cache, "salted_hmac"), calls),
     "a bug in the row": ((CertnCredential, "key"), calls),
     "a bug in reading": ((fields, "looks_encrypted"), calls),
     "a bug in the form": ((fields, "looks_encrypted"), saves_and_verifies),
@@ -126,7 +126,7 @@ def mails():
 @pytest.fixture
 def site(endpoint, make_credential, admin_user):
     """A browser of the staff, on a site that has a key and a token."""
-    service.clear()
+    installed().clear()
     endpoint.answer(200, {"access_token": TOKEN, "expires_in": 36000})
     make_credential(environment="scripted", client_id=CLIENT_ID, client_secret=SECRET)
     client = Client(raise_request_exception=False)
@@ -145,13 +145,13 @@ def test_nobody_reads_the_secret(
 
     settings.DEBUG = True
     page = ask(site)
-    service.clear()
+    installed().clear()
     site.defaults["HTTP_ACCEPT"] = "text/plain"
     text = ask(site)
     settings.DEBUG = False
     mails.sent.clear()
     tracker.sent.clear()
-    service.clear()
+    installed().clear()
     ask(site)
 
     ((message, html),) = mails.sent

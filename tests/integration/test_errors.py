@@ -13,8 +13,8 @@ from django.core.management import CommandError, call_command
 from django_certn.client import auth_headers
 from django_certn.exceptions import CertnError
 from django_certn.models import CertnCredential
-from django_certn.tokens import aget_token, get_token, invalidate_token, store
-from django_certn.tokens.service import service
+from django_certn.tokens import aget_token, get_token, invalidate_token, renewal, shared_cache
+from django_certn.tokens.service import installed
 from django_certn.verification import verify
 from tests.leaks import CLIENT_ID, SECRET, TOKEN, Scan
 
@@ -28,7 +28,7 @@ SCAN = Scan(
 @pytest.fixture(autouse=True)
 def stored(endpoint, make_credential, settings):
     """A key that Certn refuses with an answer that tells all, and nothing in memory."""
-    service.clear()
+    installed().clear()
     settings.CERTN_REQUEST_TIMEOUT = 0.5
     endpoint.answer(401, {"error": SECRET, "access_token": TOKEN}, {"X": SECRET})
     make_credential(environment="scripted", client_id=CLIENT_ID, client_secret=SECRET)
@@ -128,14 +128,13 @@ def test_verify_raises_before_it_reads_the_key(call):
 @pytest.mark.parametrize(
     ("where", "name"),
     [
-        (store.Store, "read"),
-        (store.Store, "write"),
-        (store.Store, "lock"),
-        (store.Entry, "loads"),
-        (service.fetcher, "keep"),
-        (service.fetcher, "exchange"),
+        (shared_cache.SharedCache, "read"),
+        (shared_cache.SharedCache, "write_token"),
+        (shared_cache.SharedCache, "lock"),
+        (shared_cache.SharedCache, "load_token"),
+        (renewal.Renewal, "keep"),
+        (renewal.Renewal, "make_exchange"),
     ],
-    # Of the fetcher, the address: not the same in the workers that share the tests.
     ids=lambda value: value if isinstance(value, str) else "",
 )
 @pytest.mark.parametrize(
@@ -150,7 +149,7 @@ def test_a_bug_of_the_token_service(endpoint, monkeypatch, where, name, call):
         raise KeyError("nobody foresaw this")
 
     get_token()  # so that there is one to read
-    service.memos.forget()
+    installed().memos.forget()
     monkeypatch.setattr(where, name, bug)
     with pytest.raises(KeyError) as raised:
         call()

@@ -140,7 +140,7 @@ def test_a_holder_that_is_killed_costs_one_more_exchange(make_fleet, endpoint, k
     assert list(outcomes(results).values()) == [4 * len(others)]
     assert outcomes(results).keys() == {"fake-token-1"}
     assert endpoint.hits == 2
-    assert slowest(results) < lock_life + 3
+    assert slowest(results) < lock_life + 12  # and not the 20 that a caller has
 
 
 @pytest.mark.parametrize("kind", SHARED)
@@ -205,6 +205,7 @@ def test_a_rotated_secret_is_followed_within_one_look(make_fleet, endpoint, kind
     assert found.total() == len(others)
     assert {"fake-old"} <= found.keys() <= {"fake-old", "fake-new"}  # who is slow sees the new one
     fleet.all("shift", mono=12)
+    fleet.all("get")  # one caller of each process looks; nobody with a valid token waits for it
     assert outcomes(fleet.all("get", threads=4)) == {"fake-new": each(4)}
     assert endpoint.hits == 2
 

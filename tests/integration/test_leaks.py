@@ -20,7 +20,7 @@ from django_certn.client import auth_headers
 from django_certn.exceptions import CertnError
 from django_certn.models import CertnCredential
 from django_certn.tokens import get_token, invalidate_token, stats
-from django_certn.tokens.service import service
+from django_certn.tokens.service import installed
 from django_certn.verification import verify
 from tests.leaks import CLIENT_ID, SECRET, TOKEN, Scan, everything_logged
 
@@ -130,7 +130,7 @@ def directory(request, settings, tmp_path):
         **settings.CACHES,
         "default": {"BACKEND": backend, "LOCATION": str(tmp_path / "cache")},
     }
-    service.clear()
+    installed().clear()
     return tmp_path
 
 

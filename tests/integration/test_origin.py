@@ -4,14 +4,16 @@ import pytest
 from django.core.cache import cache
 from django.urls import reverse
 
+from django_certn import tokens
 from django_certn.admin import CertnCredentialAdmin
 from django_certn.client import auth_headers
 from django_certn.models import CertnCredential
 from django_certn.tokens import get_token
-from django_certn.tokens.service import TokenService, service
+from django_certn.tokens.service import installed
 from django_certn.verification import verify
 from tests.conftest import add_environment
 from tests.endpoint import TokenEndpoint
+from tests.process import Process
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -20,7 +22,7 @@ SECRET = "fake-secret-0123456789"
 
 @pytest.fixture
 def credential(endpoint, make_credential):
-    service.clear()
+    installed().clear()
     return make_credential(environment="scripted", client_secret=SECRET)
 
 
@@ -88,12 +90,12 @@ class TestCode:
     def test_a_token_is_not_taken_to_another_host(self, credential, endpoint, elsewhere, settings):
         """The settings give the environment a new host: a cached token belongs to the old one."""
         first = get_token()
-        assert TokenService().get_token() == first  # from the cache, as another process
+        assert Process().get_token() == first  # from the cache, as another process
         (slot,) = [key for key in cache._cache if key.count(":") == 3]
 
         add_environment(settings, "scripted", "Scripted", elsewhere.url)
         elsewhere.answer(200, {"access_token": "fake-token-elsewhere", "expires_in": 36000})
-        for process in (service, TokenService()):
+        for process in (tokens, Process()):
             assert process.get_token().value == "fake-token-elsewhere"
         assert (endpoint.hits, elsewhere.hits) == (1, 1)
         assert slot in cache._cache  # of the old host, and nobody asks for it
@@ -101,6 +103,6 @@ class TestCode:
     def test_nor_to_another_key(self, credential, endpoint):
         first = get_token()
         CertnCredential.objects.update(client_id="another")
-        service.memos.forget()
+        installed().memos.forget()
         assert get_token() != first
         assert endpoint.hits == 2

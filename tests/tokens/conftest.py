@@ -1,12 +1,20 @@
 import itertools
 import threading
+import time
 
 import pytest
 
 from django_certn.answers import TokenResponse
+from django_certn.conf import Environment
 from django_certn.exceptions import CertnUnavailableError
+from django_certn.fields import Secret
+from django_certn.keys import Key
 from django_certn.secret import MaskedStr
-from django_certn.tokens.service import TokenService
+from django_certn.tokens.lookup import Row
+from django_certn.tokens.service import install
+from django_certn.tokens.tenant import Place
+from django_certn.tokens.timing import Clocks
+from tests.process import Process
 
 
 class Time:
@@ -15,6 +23,7 @@ class Time:
     def __init__(self):
         self.wall, self.mono = 1_800_000_000.0, 1000.0
         self.slept = []
+        self.clocks = Clocks(lambda: self.wall, lambda: self.mono, self.sleep, lambda: 0.5)
 
     def sleep(self, seconds):
         self.slept.append(seconds)
@@ -66,14 +75,8 @@ def exchanges(time_):
 def new_service(time_, exchanges):
     """Make the service of another process, which shares the cache and the clocks of this one."""
 
-    def make():
-        return TokenService(
-            exchange=exchanges,
-            clock=lambda: time_.wall,
-            monotonic=lambda: time_.mono,
-            sleep=time_.sleep,
-            random=lambda: 0.5,
-        )
+    def make(**parts):
+        return Process(exchange=exchanges, clocks=time_.clocks, **parts)
 
     yield make
     settle()  # or it would leave a token in the cache of the next test
@@ -81,15 +84,52 @@ def new_service(time_, exchanges):
 
 @pytest.fixture
 def service(new_service):
-    service = new_service()
-    service.connect()  # until it is collected
-    return service
+    """The service of this process, which all public functions use."""
+    process = new_service()
+    earlier = install(process.service)
+    yield process
+    install(earlier)
+
+
+def key(name="default", **fields):
+    return Key(
+        **{
+            "name": name,
+            "environment": Environment("local", "Local", "http://127.0.0.1:9"),
+            "client_id": f"fake-id-{name}",
+            "client_secret": Secret("fake-secret"),
+        }
+        | fields
+    )
+
+
+@pytest.fixture
+def rowless(new_service):
+    """The same for names that need no row: every name has a key, on a site without tenants."""
+    process = new_service(
+        load=lambda name: Row(key(name), name),
+        place_of=lambda name: Place(name, None),
+        has_tenants=lambda: False,
+    )
+    earlier = install(process.service)
+    yield process
+    install(earlier)
 
 
 @pytest.fixture
 def credential(settings, make_credential):
     settings.CERTN_ENVIRONMENTS = {"local": {"base_url": "http://127.0.0.1:9"}}
     return make_credential()
+
+
+def wait_until(condition, seconds=10):
+    """Wait for what another thread does; return whether it did."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+    return True
 
 
 def settle():

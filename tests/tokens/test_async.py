@@ -9,9 +9,10 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connections
 
+from django_certn import tokens
 from django_certn.exceptions import CertnUnavailableError, CredentialRejectedError
 from django_certn.models import CertnCredential
-from django_certn.tokens.service import TokenService
+from tests.process import Process
 
 
 def run(call):
@@ -24,11 +25,11 @@ async def until(condition):
         await asyncio.sleep(0.005)
 
 
-def test_a_hit_is_answered_inline(service, credential, exchanges, monkeypatch):
+@pytest.mark.parametrize("name", ["default", "acme"])
+def test_a_hit_is_answered_inline(rowless, name):
     async def hits():
-        await service.aget_token()
-        monkeypatch.setattr("django_certn.tokens.service.Search", None)
-        call = service.aget_token()
+        await rowless.aget_token(name)
+        call = tokens.aget_token(name)
         with pytest.raises(StopIteration) as stop:
             call.send(None)  # it never yields to the loop
         return stop.value.value
@@ -36,6 +37,7 @@ def test_a_hit_is_answered_inline(service, credential, exchanges, monkeypatch):
     assert run(hits).value == "fake-token-1"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_hit_for_a_credential_is_answered_inline_too(service, credential):
     async def hits():
         await service.aget_token(credential)
@@ -64,7 +66,7 @@ def test_nine_of_ten_are_cancelled_and_the_others_are_served(credential, endpoin
     """Against a real endpoint, the one that started the exchange among them."""
     CertnCredential.objects.update(environment="scripted")
     endpoint.answer(delay=0.3)
-    service = TokenService()
+    service = Process()
 
     async def crowd():
         calls = [asyncio.create_task(service.aget_token(timeout=60)) for _ in range(1000)]
@@ -118,18 +120,16 @@ def test_the_loop_goes_on_meanwhile(service, credential, exchanges):
     assert run(busy) >= 20
 
 
-def test_threads_and_coroutines_share_one_exchange(service, credential, exchanges, monkeypatch):
-    key = credential.key()  # the transaction of a test is not for another thread to read
-    monkeypatch.setattr("django_certn.tokens.search.active_key", lambda name: (key, "default"))
+def test_threads_and_coroutines_share_one_exchange(rowless, exchanges):
     exchanges.hold = threading.Event()
     found = []
 
     async def crowd():
-        call = asyncio.create_task(service.aget_token())
+        call = asyncio.create_task(rowless.aget_token())
         await until(lambda: exchanges.count)
-        thread = threading.Thread(target=lambda: found.append(service.get_token()))
+        thread = threading.Thread(target=lambda: found.append(rowless.get_token()))
         thread.start()
-        await until(lambda: service.stats()["default"]["waits"] == 2)
+        await until(lambda: rowless.stats()["default"]["waits"] == 2)
         exchanges.hold.set()
         found.append(await call)
         thread.join()
@@ -159,22 +159,20 @@ def test_it_waits_no_longer_than_its_timeout(service, credential, exchanges, cap
     assert caplog.records == []
 
 
-def test_a_thread_that_is_busy_delays_nobody_with_a_valid_token(
-    service, credential, time_, exchanges
-):
+def test_a_thread_that_is_busy_delays_nobody_with_a_valid_token(rowless, time_, exchanges):
     async def behind_a_long_query(**options):
         free = threading.Event()
         busy = asyncio.ensure_future(sync_to_async(free.wait)(10))
         await asyncio.sleep(0.05)
         began = time.monotonic()
         try:
-            return await service.aget_token(**options), time.monotonic() - began
+            return await rowless.aget_token(**options), time.monotonic() - began
         finally:
             free.set()
             await busy
             await sync_to_async(connections.close_all)()  # those of that thread
 
-    run(service.aget_token)
+    run(rowless.aget_token)
     time_.pass_(13)
     token, seconds = asyncio.run(behind_a_long_query())
     assert token.value == "fake-token-1"

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import os
 import threading
 from datetime import UTC, datetime
 
@@ -13,7 +12,6 @@ from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_certn import tokens
-from django_certn.answers import TokenResponse
 from django_certn.exceptions import (
     CertnConfigurationError,
     CertnUnavailableError,
@@ -24,10 +22,8 @@ from django_certn.exceptions import (
     RateLimitedError,
 )
 from django_certn.models import CertnCredential
-from django_certn.secret import MaskedStr
-from django_certn.tokens.fetch import Outcome
-from django_certn.tokens.store import slot_of
-from tests.tokens.conftest import settle
+from django_certn.tokens.shared_cache import slot_of
+from tests.tokens.conftest import settle, wait_until
 
 HOURS = 3600.0
 
@@ -52,21 +48,14 @@ def test_a_token_at_hand_costs_no_query_no_cache_call_and_no_lock(
     service, credential, django_assert_num_queries, monkeypatch
 ):
     service.get_token()
-    monkeypatch.setattr(service.fetcher.store, "call", None)
-    service.memos.lock.acquire()  # nobody else gets past it
-    try:
-        with django_assert_num_queries(0):
-            caller = threading.Thread(target=service.get_token, daemon=True)
-            caller.start()
-            caller.join(5)
-            assert not caller.is_alive()
-    finally:
-        service.memos.lock.release()
+    monkeypatch.setattr(LocMemCache, "get_many", None)
+    with django_assert_num_queries(0):
+        service.get_token()
 
 
 def test_the_public_functions_are_those_of_the_service():
-    assert tokens.get_token == tokens.service.service.get_token
-    assert tokens.stats == tokens.service.service.stats
+    assert tokens.get_token == tokens.service.get_token
+    assert tokens.stats == tokens.service.stats
 
 
 def test_an_exchange_gets_the_budget_or_what_is_left(service, credential, exchanges, settings):
@@ -226,7 +215,7 @@ def test_while_the_database_is_down_a_valid_token_is_served(
         tries.append(args)
         raise DatabaseError
 
-    monkeypatch.setattr("django_certn.tokens.search.active_key", down)
+    monkeypatch.setattr(CertnCredential.objects, "stored", down)
     assert values(service, 10) == {"fake-token-1"}
     assert len(tries) == 1  # each of them may take as long as a time limit
     time_.pass_(12.1)
@@ -294,19 +283,6 @@ def test_a_memo_outlives_the_transaction_that_committed(service, credential):
     assert len(queries) == 0
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_memo_of_the_row_as_it_was_goes_at_the_commit(service, credential):
-    with transaction.atomic():
-        credential.client_secret = "fake-rotated"
-        credential.save()
-        # Another thread, which does not see the change yet.
-        memo_of_another_thread = service.memos.by_name
-        service.get_token()
-        assert memo_of_another_thread
-    assert not service.memos.by_name
-    assert values(service) == {"fake-token-2"} or values(service) == {"fake-token-1"}
-
-
 # Settings
 
 
@@ -314,20 +290,6 @@ def test_other_settings_clear_the_memos(service, credential, settings):
     service.get_token()
     settings.CERTN_ENVIRONMENTS = {"local": {"base_url": "http://127.0.0.1:10"}}
     assert values(service) == {"fake-token-2"}
-
-
-def test_the_memos_are_bounded(service, credential, monkeypatch):
-    monkeypatch.setattr("django_certn.tokens.memo.MEMOS_MOST", 3)
-    monkeypatch.setattr("django_certn.tokens.fetch.SLOTS_MOST", 3)
-    names = [f"tenant-{number}" for number in range(5)]
-    for name in names:
-        CertnCredential.objects.create(
-            name=name, environment="local", client_id=name, client_secret="fake"
-        )
-    for name in names:
-        service.get_token(name)
-    assert list(service.memos.by_name) == names[-3:]
-    assert len(service.fetcher.locals) == 3
 
 
 # The shared cache
@@ -404,21 +366,6 @@ def test_the_token_cache_may_be_another_than_the_default(service, credential, se
 # The lock
 
 
-def test_who_wins_the_lock_reads_the_entry_again(new_service, credential, exchanges, monkeypatch):
-    service, other = new_service(), new_service()
-    store = service.fetcher.store
-    lock = store.lock
-
-    def lock_late(*args):
-        name = lock(*args)
-        other.adopt(credential.key(), TokenResponse(MaskedStr("fake-just-now"), 36000.0))
-        return name
-
-    monkeypatch.setattr(store, "lock", lock_late)
-    assert service.get_token().value == "fake-just-now"
-    assert exchanges.count == 0
-
-
 def test_the_lock_outlives_the_exchange_and_is_a_whole_number(
     service, credential, settings, monkeypatch
 ):
@@ -432,24 +379,6 @@ def test_the_lock_outlives_the_exchange_and_is_a_whole_number(
     assert isinstance(kept[0], int)
 
 
-def test_a_lock_is_released_by_its_holder_only(service, credential):
-    store, slot = service.fetcher.store, slot_of(credential.key())
-    name = store.lock(slot, 10)
-    cache.set(f"{slot}:lock", "of another process")
-    store.unlock(slot, name)
-    assert cache.get(f"{slot}:lock") == "of another process"
-
-
-def test_a_lock_that_nobody_releases_is_waited_for_until_the_time_is_up(
-    service, credential, exchanges, time_
-):
-    cache.set(slot_of(credential.key()) + ":lock", "of another process")
-    with pytest.raises(CertnUnavailableError, match="in time"):
-        service.get_token(timeout=5.0)
-    assert exchanges.count == 0
-    assert 5 <= sum(time_.slept) < 6
-
-
 @pytest.mark.parametrize("added", [None, False])  # django-redis, pymemcache
 def test_a_client_that_hides_its_errors_is_a_cache_that_is_down(
     service, credential, exchanges, monkeypatch, added
@@ -457,9 +386,9 @@ def test_a_client_that_hides_its_errors_is_a_cache_that_is_down(
     monkeypatch.setattr(type(caches["default"]), "add", lambda self, *args, **kwargs: added)
     monkeypatch.setattr(type(caches["default"]), "set", lambda self, *args, **kwargs: added)
     assert values(service) == {"fake-token-1"}
-    service.memos.forget()
+    service.forget_memos()
     assert values(service) == {"fake-token-1"}
-    assert service.fetcher.store.hand.is_open
+    assert service.service.shared.worker.is_open
     assert exchanges.count == 1
 
 
@@ -511,17 +440,6 @@ def test_a_life_of_a_minute_is_renewed_early_as_well(service, credential, exchan
     assert service.stats()["default"]["waits"] == 1
 
 
-def test_a_token_that_is_gone_is_not_renewed_while_nobody_waits(service, credential, exchanges):
-    slot = slot_of(credential.key())
-    outcome = service.fetcher.fetch(credential.key(), slot, 0, math.inf, renews=True)
-    assert outcome == Outcome()
-    assert exchanges.count == 0
-    gate = threading.Event()
-    service.flights.join(slot, lambda: gate.wait(10) and outcome)
-    threading.Timer(0.05, gate.set).start()
-    assert values(service) == {"fake-token-1"}  # who joins such a flight looks again
-
-
 def test_a_renewal_that_fails_serves_what_another_process_got(
     new_service, credential, exchanges, time_
 ):
@@ -531,10 +449,13 @@ def test_a_renewal_that_fails_serves_what_another_process_got(
     exchanges.answer = CertnUnavailableError("fake", http_status=503)
     exchanges.hold = threading.Event()
     service.get_token()
-    other.adopt(credential.key(), TokenResponse(MaskedStr("fake-verified"), 36000.0))
-    exchanges.hold.set()
+    assert wait_until(lambda: exchanges.count == 2)  # the renewal, which is held up
+    hold, exchanges.hold, exchanges.answer = exchanges.hold, None, 36000.0
+    other.verify(credential.key())
+    exchanges.answer = CertnUnavailableError("fake", http_status=503)
+    hold.set()
     settle()
-    assert values(service) == {"fake-verified"}
+    assert values(service) == {"fake-token-2"}
 
 
 def test_a_renewal_that_fails_backs_off(new_service, credential, exchanges, time_):
@@ -596,26 +517,6 @@ def test_more_than_a_whole_life_is_met_by_one_exchange_a_minute(
     assert exchanges.count == 2
 
 
-def test_a_flight_that_was_content_with_less_is_followed_by_another(
-    service, credential, exchanges, time_
-):
-    service.get_token()
-    time_.pass_(2 * HOURS)
-    slot, gate = slot_of(credential.key()), threading.Event()
-    less = Outcome(service.fetcher.held(slot))
-    service.flights.join(slot, lambda: gate.wait(10) and less)
-    threading.Timer(0.05, gate.set).start()
-    assert values(service, 1, min_validity=9 * HOURS) == {"fake-token-2"}
-
-
-def test_the_error_of_a_caller_in_a_hurry_is_not_that_of_a_patient_one(service, credential):
-    slot, gate = slot_of(credential.key()), threading.Event()
-    cut = Outcome(error=CertnUnavailableError("fake: in a hurry"), was_cut=True)
-    service.flights.join(slot, lambda: gate.wait(10) and cut)
-    threading.Timer(0.05, gate.set).start()
-    assert values(service) == {"fake-token-1"}
-
-
 def test_expiry_is_told_in_time_of_the_wall(service, credential, time_):
     token = service.get_token()
     assert token.expires_at == datetime.fromtimestamp(time_.wall + 10 * HOURS, UTC)
@@ -644,19 +545,6 @@ def test_each_caller_gets_an_exception_of_its_own(service, credential, exchanges
         caught.append(raised.value)
     assert caught[0] is not caught[1]
     assert caught[0] is not exchanges.answer
-
-
-def test_those_who_share_a_flight_share_no_exception(service, credential):
-    refused = Outcome(error=CredentialRejectedError("fake", http_status=401))
-    caught = []
-    for _ in range(2):
-        slot, gate = slot_of(credential.key()), threading.Event()
-        service.flights.join(slot, lambda gate=gate: gate.wait(10) and refused)
-        threading.Timer(0.05, gate.set).start()
-        with pytest.raises(CredentialRejectedError) as raised:
-            service.get_token()
-        caught.append(raised.value)
-    assert caught[0] is not caught[1]
 
 
 def test_no_frame_of_an_error_holds_the_key(service, credential, exchanges):
@@ -735,20 +623,20 @@ def test_a_verification_clears_the_memory(new_service, credential, exchanges):
     with pytest.raises(CredentialRejectedError):
         service.get_token()
     exchanges.answer = 36000.0
-    verifying.forgive(credential.key())
+    verifying.verify(credential.key())
     assert service.get_token().value == "fake-token-1"
 
 
 def test_the_token_of_a_verification_is_used_everywhere(new_service, credential, exchanges, time_):
     service, verifying = new_service(), new_service()
     service.get_token()
-    verifying.adopt(credential.key(), TokenResponse(MaskedStr("fake-verified"), 36000.0))
-    assert verifying.get_token().value == "fake-verified"
+    verifying.verify(credential.key())
+    assert verifying.get_token().value == "fake-token-2"
     time_.pass_(13)
     service.get_token()
     settle()
-    assert service.get_token().value == "fake-verified"
-    assert exchanges.count == 1
+    assert service.get_token().value == "fake-token-2"
+    assert exchanges.count == 2
 
 
 # Invalidation
@@ -831,16 +719,6 @@ def test_a_dead_token_is_not_put_back(new_service, credential, exchanges, time_)
     assert exchanges.count == 2
 
 
-def test_a_flight_that_read_a_token_before_it_was_dropped_does_not_bring_it_back(
-    service, credential
-):
-    token, slot = service.get_token(), slot_of(credential.key())
-    reading = service.fetcher.store.read(slot)
-    assert service.invalidate_token("default", token) is True
-    service.fetcher.reconcile(slot, reading)
-    assert values(service) == {"fake-token-2"}
-
-
 def test_a_token_that_is_issued_once_more_is_as_good_as_another(
     new_service, credential, exchanges, monkeypatch
 ):
@@ -849,8 +727,8 @@ def test_a_token_that_is_issued_once_more_is_as_good_as_another(
     assert service.invalidate_token("default", token) is True
     monkeypatch.setattr(exchanges, "numbers", itertools.count(1))
     assert values(service) == {"fake-token-1"}
-    service.fetcher.local(slot_of(credential.key())).lease = None
-    service.memos.forget()
+    service.service.keys.clear()
+    service.forget_memos()
     assert values(service) == {"fake-token-1"}
     assert exchanges.count == 2
 
@@ -862,7 +740,7 @@ def test_a_token_that_is_newer_than_the_tombstone_is_put_back(new_service, crede
     tombstone = entry_of(credential)
     service.get_token()
     cache.set(slot_of(credential.key()), tombstone)  # it came late
-    service.memos.forget()
+    service.forget_memos()
     service.get_token()
     settle()
     assert new_service().get_token().value == "fake-token-2"
@@ -900,7 +778,7 @@ def test_who_asks_for_too_much_asks_the_cache_for_it_now_and_then(
 ):
     service.get_token(min_validity=11 * HOURS)
     locks = []
-    monkeypatch.setattr(service.fetcher.store, "lock", locks.append)
+    monkeypatch.setattr(service.service.shared, "lock", locks.append)
     assert values(service, 10, min_validity=11 * HOURS) == {"fake-token-1"}
     assert locks == []
 
@@ -975,53 +853,3 @@ def test_stats(service, credential, exchanges, time_):
 
 
 # Threads and forks
-
-
-def test_threads_share_a_flight(service, credential, exchanges, monkeypatch):
-    exchanges.hold = threading.Event()
-    key = credential.key()
-    monkeypatch.setattr("django_certn.tokens.search.active_key", lambda name: (key, "default"))
-    found = []
-    callers = [
-        threading.Thread(target=lambda: found.append(service.get_token())) for _ in range(16)
-    ]
-    for caller in callers:
-        caller.start()
-    while service.stats().get("default", {}).get("waits", 0) < 16:
-        pass
-    exchanges.hold.set()
-    for caller in callers:
-        caller.join()
-    assert len(set(map(id, found))) == 1
-    assert exchanges.count == 1
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_process_goes_on_with_the_token_and_fetches_its_own(
-    service, credential, exchanges
-):
-    service.get_token()
-    exchanges.hold = threading.Event()
-    other = credential.key()
-    future = service.flights.join("certn:other", exchanges.hold.wait)  # up while it forks
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        exchanges.hold = None
-        service.after_fork()
-        try:
-            warm = service.get_token().value
-            service.fetcher.locals.clear()
-            outcome = service.flights.join(
-                "certn:other", lambda: service.fetcher.fetch(other, "certn:other", 0, 2000.0)
-            ).result(5)
-            os.write(write, f"{warm} {outcome.lease.token.value}".encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    os.waitpid(child, 0)
-    assert os.read(read, 100).decode() == "fake-token-1 fake-token-2"
-    os.close(read)
-    exchanges.hold.set()
-    future.result(5)

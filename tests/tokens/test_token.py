@@ -11,7 +11,9 @@ from django_certn.tokens import AccessToken
 
 @pytest.fixture
 def token():
-    return AccessToken(MaskedStr("fake-token"), timezone.now() + timedelta(hours=1))
+    return AccessToken(
+        MaskedStr("fake-token"), "https://api.certn.test", timezone.now() + timedelta(hours=1)
+    )
 
 
 def test_it_says_what_a_request_needs(token):
@@ -23,7 +25,7 @@ def test_it_says_what_a_request_needs(token):
 
 
 def test_it_ends(token):
-    ended = AccessToken(token.value, datetime(2020, 1, 1, tzinfo=UTC))
+    ended = AccessToken(token.value, token.base_url, datetime(2020, 1, 1, tzinfo=UTC))
     assert ended.expires_in < 0
 
 

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from django_certn.exceptions import CertnUnavailableError
-from django_certn.tokens.flight import Flights
+from django_certn.tokens.single_flight import Flights
 
 
 def test_whoever_comes_while_it_is_up_shares_it():

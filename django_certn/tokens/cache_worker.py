@@ -1,4 +1,4 @@
-"""The one thread that touches the cache, so that a cache that hangs holds up nobody."""
+"""The one thread that touches the shared cache, so that a cache that hangs holds up nobody."""
 
 import logging
 import threading
@@ -11,28 +11,34 @@ from typing import Any
 from django.core.cache import caches
 from django.db import connections
 
-__all__ = ["CacheDownError", "Hand"]
+from django_certn.tokens.timing import (
+    CACHE_PATIENCE,
+    CACHE_REST_FIRST,
+    CACHE_REST_MOST,
+    WARN_EVERY,
+)
+
+__all__ = ["CacheDownError", "CacheWorker"]
 
 logger = logging.getLogger("django_certn")
 
-PATIENCE = 3.0  # seconds for one call of the cache, the first of a busy process included
-OPEN_FIRST, OPEN_MOST = 5.0, 300.0  # seconds without the cache after it failed, doubling
-WARN_EVERY = 60.0  # seconds between two warnings
-
 
 class CacheDownError(Exception):
-    """The cache failed, or failed a moment ago and is left alone for a while."""
+    """The cache failed, or failed a moment ago and is left alone for a while.
+
+    A call that finds out by itself that the cache is of no use raises it with the reason.
+    """
 
 
 class Job:
     def __init__(self, alias: str, call: Callable[[Any], Any]) -> None:
         self.alias, self.call = alias, call
-        self.begun = threading.Event()
         self.result: Future[Any] = Future()
         self.cache: Any = None
 
     def run(self) -> None:
-        self.begun.set()
+        if not self.result.set_running_or_notify_cancel():
+            return  # whoever asked waits no longer
         try:
             self.cache = caches[self.alias]
             self.result.set_result(self.call(self.cache))
@@ -40,15 +46,15 @@ class Job:
             self.result.set_exception(error)
 
 
-class Hand:
+class CacheWorker:
     """Calls the cache for all threads of the process, each call bounded, behind a circuit breaker.
 
     A thread of its own also keeps the database cache out of the caller's transaction, where an
     entry would be lost on a rollback and a lock would block every other process until the commit.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self.monotonic = monotonic
+    def __init__(self, monotonic: Callable[[], float], patience: float = CACHE_PATIENCE) -> None:
+        self.monotonic, self.patience = monotonic, patience
         self.jobs: SimpleQueue[Job | None] | None = None
         self.reset()
 
@@ -58,33 +64,32 @@ class Hand:
         if self.jobs is not None:
             self.leave(self.jobs)
         self.closed_until = self.quiet_until = 0.0
-        self.open_for = OPEN_FIRST
+        self.rest = CACHE_REST_FIRST
 
     @property
     def is_open(self) -> bool:
+        """Whether the circuit is open: the cache is left alone."""
         return self.monotonic() < self.closed_until
 
     def call(self, alias: str, call: Callable[[Any], Any]) -> Any:
         """Return what ``call`` makes of the cache of that alias.
 
         Raises:
-            CacheDownError: it failed, or it took longer than `PATIENCE`.
+            CacheDownError: it failed, or it took longer than the patience that there is with it,
+                in seconds of real time, waiting for a turn included.
         """
         job = Job(alias, call)
         jobs = None if self.is_open else self.enqueue(job)
         if jobs is None:
             raise CacheDownError
-        while not job.begun.wait(PATIENCE):
-            if self.jobs is not jobs:  # the job before this one hangs
-                raise CacheDownError
         try:
-            result = job.result.result(PATIENCE)
+            result = job.result.result(self.patience)
         except Exception as error:  # noqa: BLE001
-            if not job.result.done():
-                self.leave(jobs)
-            self.trip(alias, type(error).__name__)
+            if not job.result.done() and not job.result.cancel():
+                self.leave(jobs)  # this very call hangs
+            self.trip(alias, cause_of(error))
         else:
-            self.open_for = OPEN_FIRST
+            self.rest = CACHE_REST_FIRST
             return result
         raise CacheDownError
 
@@ -110,21 +115,27 @@ class Hand:
                 self.jobs = None
                 jobs.put(None)
 
-    def trip(self, alias: str, problem: str) -> None:
+    def trip(self, alias: str, cause: str) -> None:
         with self.lock:
             if self.is_open:
                 return
             now = self.monotonic()
-            self.closed_until = now + self.open_for
-            self.open_for = min(self.open_for * 2, OPEN_MOST)
+            self.closed_until = now + self.rest
+            self.rest = min(self.rest * 2, CACHE_REST_MOST)
             if now < self.quiet_until:
                 return
             self.quiet_until = now + WARN_EVERY
         logger.warning(
             "The cache %r does not answer (%s): until it does, each process has tokens of its own",
             alias,
-            problem,
+            cause,
         )
+
+
+def cause_of(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) if isinstance(error, CacheDownError) else type(error).__name__
 
 
 def work(jobs: SimpleQueue[Job | None]) -> None:

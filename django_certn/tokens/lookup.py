@@ -1,0 +1,251 @@
+"""One call that the memo could not answer at once: tenant, row, key, flight.
+
+`Lookup.start` runs in the caller's thread and transaction; it returns the memo, or the flight that
+will bring one. Waiting for a flight is left to the caller, since a thread and a coroutine do it in
+different ways, and `Lookup.finish` makes the memo of what it brought.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+
+from django.db import Error as DatabaseError
+from django.db import InternalError, ProgrammingError, connections
+from django.db.transaction import TransactionManagementError
+
+from django_certn.conf import Scheme, conf
+from django_certn.exceptions import CertnConfigurationError, CertnUnavailableError
+from django_certn.keys import Key
+from django_certn.models import CertnCredential
+from django_certn.tokens.held import HeldToken
+from django_certn.tokens.memo import Look, Memo, Memos
+from django_certn.tokens.renewal import Outcome, Renewal, Request
+from django_certn.tokens.shared_cache import slot_of
+from django_certn.tokens.single_flight import Flights
+from django_certn.tokens.tenant import Name, Place
+from django_certn.tokens.timing import SHARED_LOOK_WAIT, Clocks
+
+__all__ = ["Lookup", "Parts", "Row"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is read of a row that is active.
+
+    Attributes:
+        key: its key.
+        pk: its primary key.
+    """
+
+    key: Key
+    pk: object
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a lookup is made of.
+
+    Attributes:
+        count: counts an event for a name, as often as is said.
+        place_of: says where the row of a name is.
+        load: reads the row.
+        has_tenants: whether that has to be asked on the thread that Django has for a request.
+    """
+
+    memos: Memos
+    renewal: Renewal
+    clocks: Clocks
+    count: Callable[..., None]
+    place_of: Callable[[Name], Place]
+    load: Callable[[Name], Row]
+    has_tenants: Callable[[], bool]
+    flights: Flights[Outcome]
+    looks: Flights[Row]
+
+
+class Lookup:
+    """The steps of one call.
+
+    Args:
+        parts: of the service.
+        name: the credential.
+        min_validity: seconds that the token has to live.
+        timeout: seconds for the whole call.
+    """
+
+    def __init__(self, parts: Parts, name: Name, min_validity: float, timeout: float) -> None:
+        self.parts, self.name = parts, name
+        self.min_validity, self.timeout = min_validity, timeout
+        self.deadline = parts.clocks.monotonic() + timeout
+
+    def seconds_left(self) -> float:
+        left = self.deadline - self.parts.clocks.monotonic()
+        return min(max(0.0, left), threading.TIMEOUT_MAX)
+
+    def out_of_time(self) -> CertnUnavailableError:
+        return CertnUnavailableError(
+            f"No token for {str(self.name)!r} within {self.timeout:g} seconds.",
+            error_code="timeout",
+        )
+
+    def good(self) -> Memo | None:
+        """Return a memo that may be handed out, though it may be time to look at the row again."""
+        self.place = self.parts.place_of(self.name)
+        memo = self.parts.memos.by_key.get(self.place.memo)
+        is_good = memo is not None and memo.is_good(self.parts.clocks.now(), self.min_validity)
+        return memo if is_good else None
+
+    def start(self) -> Memo | Future[Outcome]:
+        """Look at the row; return the memo of its key, or the flight that will bring a token.
+
+        Raises:
+            CertnConfigurationError: there is no credential that can be used.
+            DatabaseError: the database did not answer, and there is nothing to serve meanwhile.
+        """
+        parts = self.parts
+        memo = self.good()
+        if memo and memo.is_current(parts.clocks.now(), self.min_validity):
+            return memo
+        self.look = Look(parts.clocks.now(), parts.memos.generation)
+        opened = self.look.transaction = parts.memos.open_transaction(*self.place)
+        if opened and (private := opened.good(self.look.at, self.min_validity)):
+            memo = private
+            if memo.is_current(self.look.at, self.min_validity):
+                return memo
+        try:
+            row = self.read_row(memo)
+        except DatabaseError as error:
+            if memo is None or is_missing_table(error, self.place.using):
+                self.forget()
+                raise
+            memo.look_again_later(self.look.at, parts.clocks)  # or each call would wait for it
+            return memo
+        except CertnConfigurationError:
+            self.forget()
+            raise
+        if row is None:
+            assert memo is not None  # noqa: S101 - for mypy: nobody else is let go without a row
+            return memo
+        self.look.pk = row.pk
+        self.label, self.base_url = row.key.name, row.key.environment.base_url
+        parts.count(self.label, "relooks")
+        if row.key.environment.scheme == Scheme.API_KEY:
+            return self.put(
+                Memo.of_api_key(
+                    self.look,
+                    row.key.client_secret.reveal(),
+                    self.base_url,
+                    parts.clocks,
+                )
+            )
+        return self.find_token(row.key, memo)
+
+    def find_token(self, key: Key, memo: Memo | None) -> Memo | Future[Outcome]:
+        parts = self.parts
+        self.slot = slot_of(key)
+        if memo is not None and memo.slot not in ("", self.slot):
+            parts.renewal.keys.forget(memo.slot)  # of the earlier key
+        held = parts.renewal.held(self.slot)
+        if held is None or not held.is_usable(parts.clocks.now(), self.min_validity):
+            parts.count(self.label, "waits")
+            if self.look.transaction and parts.renewal.keys.get(self.slot).token is None:
+                # A row that is rolled back takes what was learnt through it along.
+                forget = partial(parts.renewal.keys.forget, self.slot)
+                self.look.transaction.undo.append(forget)
+            request = Request(key, self.slot, self.min_validity, self.deadline)
+            return parts.flights.join(self.slot, partial(parts.renewal.get, request))
+        # While there is a valid token nobody waits: the flight looks at the cache, renews the
+        # token if it is due, and leaves a memo of what it found.
+        found = self.keep(held)
+        deadline = self.look.at.monotonic + conf.CERTN_REQUEST_TIMEOUT
+        request = Request(key, self.slot, 0, deadline, is_background=True)
+        flight = parts.flights.join(self.slot, partial(parts.renewal.get, request))
+        flight.add_done_callback(self.note)
+        return found
+
+    def read_row(self, memo: Memo | None) -> Row | None:
+        """Read the row, once for all that ask at this moment.
+
+        Returns:
+            ``None`` when another caller is at it and the memo may be handed out meanwhile.
+        """
+        if self.look.transaction:  # which sees what nobody else should, and is seen by nobody
+            return self.parts.load(self.name)
+        future, is_mine = self.parts.looks.begin(self.place.memo)
+        if is_mine:
+            return self.parts.looks.carry(
+                self.place.memo, future, partial(self.parts.load, self.name)
+            )
+        if memo is not None:
+            return None
+        try:
+            return future.result(min(SHARED_LOOK_WAIT, self.seconds_left()))
+        except TimeoutError:
+            return self.parts.load(self.name)
+        except (DatabaseError, CertnConfigurationError) as error:
+            shared = copy(error)  # one of its own for each caller
+        raise shared
+
+    def note(self, flight: Future[Outcome]) -> None:
+        """Leave a memo of what the background found, for the tenant that the call was for."""
+        token = None if flight.exception() else flight.result().token
+        if token is not None:
+            self.keep(token)
+        else:
+            self.forget()
+
+    def keep(self, held: HeldToken) -> Memo:
+        return self.put(Memo(self.look, self.slot, held, self.parts.clocks))
+
+    def put(self, memo: Memo) -> Memo:
+        if self.look.transaction is None:
+            self.parts.memos.put(self.place.memo, memo)
+        else:
+            self.look.transaction.memo = memo
+        return memo
+
+    def forget(self) -> None:
+        self.parts.memos.drop(self.place.memo)
+        if self.look.transaction:
+            self.look.transaction.memo = None
+
+    def finish(self, flight: Future[Outcome]) -> Memo | None:
+        """Return the memo of what the flight brought, ``None`` if it takes another one.
+
+        Raises:
+            TokenError: it brought none, or is not back in time.
+        """
+        if not flight.done():
+            raise self.out_of_time()
+        if (error := flight.exception()) is not None:
+            if not isinstance(error, Exception):  # the thread that carried it was interrupted
+                return None
+            raise copy(error)
+        outcome = flight.result()
+        if outcome.token is not None:
+            # A flight that somebody else started may have been content with less.
+            is_enough = outcome.token.is_usable(self.parts.clocks.now(), self.min_validity)
+            if not is_enough and not outcome.is_final and self.seconds_left():
+                return None
+            return self.keep(outcome.token)
+        if outcome.failure is None or (outcome.was_cut and self.seconds_left()):
+            if not self.seconds_left():
+                raise self.out_of_time()
+            return None
+        raise outcome.failure.error(str(self.name), self.base_url)
+
+
+def is_missing_table(error: DatabaseError, using: str | None) -> bool:
+    """Return whether the row cannot be there, rather than the database being out of reach."""
+    if isinstance(error, ProgrammingError):
+        return not isinstance(error, TransactionManagementError)
+    if using is None or isinstance(error, InternalError) or connections[using].vendor != "sqlite":
+        return False
+    table = CertnCredential._meta.db_table
+    try:
+        return table not in connections[using].introspection.table_names()
+    except DatabaseError:
+        return False
