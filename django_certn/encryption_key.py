@@ -37,8 +37,10 @@ RESTORE = (
     'new one, by python -c "from cryptography.fernet import Fernet; '
     'print(Fernet.generate_key().decode())".'
 )
-
-SPARE_COMMA = "Take out a comma that is one too many. If a key is missing:"
+SPARE_COMMA = (
+    "Take out a comma that is one too many. If a key is missing there, "
+    f"{RESTORE[0].lower()}{RESTORE[1:]}"
+)
 
 
 class Mistake(NamedTuple):
@@ -129,8 +131,7 @@ def items() -> list[tuple[str, object]]:
 
 def judge(place: str, key: object, *, is_one_of_many: bool) -> Mistake | None:
     if not key:
-        remedy = f"{SPARE_COMMA} {RESTORE}" if is_one_of_many else RESTORE
-        return Mistake(f"{place} is empty.", remedy)
+        return Mistake(f"{place} is empty.", SPARE_COMMA if is_one_of_many else RESTORE)
     if not isinstance(key, str | bytes):
         return Mistake(
             f"{place} is of the type {type(key).__name__}: it has to be a key, or a list of keys.",
@@ -143,8 +144,8 @@ def judge(place: str, key: object, *, is_one_of_many: bool) -> Mistake | None:
     if found > 1 or (found and MORE.search(KEY.sub(" ", text))):
         return Mistake(
             f"{place} is several keys in one string.",
-            f'Make a list of them, such as os.environ["{SETTING}"].split(","), and leave the keys '
-            "themselves as they are: only they open what is stored.",
+            f'Put commas between them and make a list, such as os.environ["{SETTING}"].split(","), '
+            "and leave the keys themselves as they are: only they open what is stored.",
             is_unsplit=True,
         )
     if found:

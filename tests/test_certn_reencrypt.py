@@ -161,7 +161,8 @@ class TestRow:
         outcome = reencrypt(encrypt_plaintext=plain_too, dry_run=dry_run)
         assert outcome.returncode == 1
         assert outcome.message == (
-            f"Unreadable, and left as it is: {OURS} (1). Put back the encryption key that opens it."
+            f"Unreadable, and left as it is: {OURS} (1). "
+            "Put the encryption key that opens it back, behind the first one."
         )
         assert outcome.stderr.startswith("lost: no key in FIELD_ENCRYPTION_KEY opens it.")
         assert outcome.counts == {"already current": 1, "unreadable": 1}
@@ -296,7 +297,7 @@ class TestSavedMeanwhile:
         outcome = reencrypt()
         assert (outcome.returncode, outcome.counts) == (1, {"in need of an older key": 1})
         assert outcome.message == (
-            "Keep the keys behind the first one: they are needed by 1 value. "
+            "Keep the keys behind the first one: they are needed by 1 value.\n"
             f"Saved meanwhile by what has not heard of the first key: {OURS} (1). "
             "Restart all processes of the site, and run this again."
         )
@@ -342,8 +343,8 @@ class TestDryRun:
         outcome = reencrypt("--dry-run", "--encrypt-plaintext")
         assert outcome.returncode == 1
         assert outcome.message == (
-            "Keep the keys behind the first one: they are needed by 1 value. "
-            f"Re-encrypted without --dry-run: {OURS} (1)."
+            "Keep the keys behind the first one: they are needed by 1 value.\n"
+            f"Without --dry-run, this re-encrypts {OURS} (1)."
         )
         assert reencrypt("--encrypt-plaintext").returncode == 0
         assert reencrypt("--dry-run").returncode == 0
@@ -371,13 +372,30 @@ class TestBatches:
         ours = [sql for sql in reads if "django_certn_certncredential" in sql]
         assert len([sql for sql in ours if sql.endswith("LIMIT 3")]) == 4
 
+    def test_one_transaction_for_a_batch_where_there_are_no_locks_on_rows(
+        self, make_credential, rotate
+    ):
+        for index in range(4):
+            make_credential(f"acme-{index}")
+        rotate()
+        with CaptureQueriesContext(connection) as queries:
+            reencrypt("--database", "default")
+        kinds = [query["sql"].split()[0] for query in queries]
+        first, last = kinds.index("UPDATE"), len(kinds) - kinds[::-1].index("UPDATE")
+        locks_rows = connection.features.has_select_for_update
+        assert kinds[first - 1 : last] == (
+            ["SELECT", *["UPDATE"] * 3, "SELECT", "UPDATE"]
+            if locks_rows
+            else ["SAVEPOINT", *["UPDATE"] * 3, "RELEASE", "SELECT", "SAVEPOINT", "UPDATE"]
+        )
+
 
 class TestExitCode:
     def test_2_without_any_table(self, monkeypatch):
         monkeypatch.setattr(reencryption.Column, "exists", lambda column: False)
         outcome = reencrypt()
         assert (outcome.returncode, outcome.stdout) == (2, "")
-        assert "run migrate first (manage.py migrate --database NAME" in outcome.message
+        assert outcome.message.endswith("run migrate first, in default, other.")
 
     def test_2_a_wrong_call_from_python(self):
         outcome = reencrypt(database="nowhere")
@@ -414,7 +432,7 @@ class TestExitCode:
         outcome = reencrypt()
         assert (outcome.returncode, outcome.counts) == (3, {"re-encrypted": 1})
         assert outcome.message == (
-            "The database 'other' cannot be used now: fake: no route. "
+            "The database 'other' cannot be used now: fake: no route.\n"
             "Run this again; what is done stays done."
         )
         assert is_current(column(credential))
@@ -439,7 +457,7 @@ class TestExitCode:
         outcome = reencrypt()
         assert (outcome.returncode, outcome.counts) == (3, {"re-encrypted": 1})
         assert outcome.message == (
-            "records.Person.phone cannot be used now: fake: permission denied. "
+            "records.Person.phone cannot be used now: fake: permission denied.\n"
             "Run this again; what is done stays done."
         )
         assert is_current(column(credential))
@@ -464,7 +482,7 @@ class TestExitCode:
         outcome = reencrypt()
         assert (outcome.returncode, outcome.counts) == (3, {"re-encrypted": 1})
         assert outcome.message == (
-            f"{OURS} cannot be used now: fake: gone away. Run this again; what is done stays done."
+            f"{OURS} cannot be used now: fake: gone away.\nRun this again; what is done stays done."
         )
         assert is_current(column(lost_on_the_way[0]))
 

@@ -114,8 +114,8 @@ class TestWithoutAllModels:
         assert outcome.counts == {"re-encrypted": 1}
         assert outcome.counts_of(PHONE) == {"already current": 1, "in need of an older key": 1}
         assert outcome.message == (
-            "Keep the keys behind the first one: they are needed by 2 values. "
-            "Re-encrypted with --all-models: bare.BareCredential.client_secret (1), "
+            "Keep the keys behind the first one: they are needed by 2 values.\n"
+            "With --all-models, it re-encrypts bare.BareCredential.client_secret (1), "
             f"{PHONE} (1)."
         )
         assert stored(Person, "phone")[:1] == before[0]
@@ -149,7 +149,7 @@ class TestAllModels:
         outcome = reencrypt("--all-models", "--dry-run")
         assert outcome.returncode == 1
         assert outcome.counts_of(PHONE) == {"to be re-encrypted": 1}
-        assert outcome.message.endswith(f"Re-encrypted without --dry-run: {PHONE} (1).")
+        assert outcome.message.endswith(f"Without --dry-run, this re-encrypts {PHONE} (1).")
         assert stored(Person, "phone") == before
 
     def test_each_kind_of_field(self, rotate, settings):
@@ -277,8 +277,8 @@ class TestWhatIsStored:
         outcome = reencrypt(*options)
         assert (outcome.returncode, outcome.counts_of(PHONE)) == (1, {"unreadable": 1})
         assert outcome.message == (
-            f"Unreadable, and left as it is: {PHONE} (1). Put back the encryption key that opens "
-            "it."
+            f"Unreadable, and left as it is: {PHONE} (1). Put the encryption key that opens "
+            "it back, behind the first one."
         )
         assert stored(Person, "phone") == [lost]
 

@@ -84,10 +84,10 @@ class Run:
     def do(self) -> None:
         columns = list(self.columns())
         if not columns and not self.failures:
-            names = " ".join(self.databases)
+            names = ", ".join(self.databases)
             raise CommandError(
                 "There is no table of django_certn, nor one of another app with encrypted fields: "
-                f"run migrate first (manage.py migrate --database NAME, of {names}).",
+                f"run migrate first, in {names}.",
                 returncode=WRONG_CALL,
             )
         with base.Bar(
@@ -163,7 +163,7 @@ class Run:
         again = [*self.failures, "Run this again; what is done stays done."]
         if verdict or self.failures:
             raise CommandError(
-                " ".join(verdict + (again if self.failures else [])),
+                "\n".join(verdict + (again if self.failures else [])),
                 returncode=VERDICT if verdict else NO_VERDICT,
             )
 
@@ -182,10 +182,10 @@ class Run:
             return
         yield f"Keep the keys behind the first one: they are needed by {total(would, older)}."
         if would:
-            yield f"Re-encrypted without --dry-run: {listed(would)}."
+            yield f"Without --dry-run, this re-encrypts {listed(would)}."
         others = {column: number for column, number in older.items() if not self.included(column)}
         if others:
-            yield f"Re-encrypted with --all-models: {listed(others)}."
+            yield f"With --all-models, it re-encrypts {listed(others)}."
         saved = {column: number for column, number in older.items() if self.included(column)}
         if saved:
             yield (
@@ -198,8 +198,8 @@ class Run:
         clear = {column: n for column, n in self.found(Outcome.PLAIN).items() if column.is_ours}
         if lost:
             yield (
-                f"Unreadable, and left as it is: {listed(lost)}. Put back the encryption key that "
-                "opens it."
+                f"Unreadable, and left as it is: {listed(lost)}. Put the encryption key that opens "
+                "it back, behind the first one."
             )
         if clear:
             yield f"Stored in clear, and left as it is: {listed(clear)}."
