@@ -5,10 +5,15 @@ import logging
 from io import StringIO
 
 import pytest
+import sentry_sdk
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
+from sentry_sdk.integrations.stdlib import StdlibIntegration
 
 from django_certn.client import auth_headers
+from django_certn.exceptions import CredentialRejectedError
+from django_certn.models import CertnCredential
+from django_certn.oauth import exchange
 from django_certn.tokens.service import installed
 from tests.leaks import CLIENT_ID, SECRET, TOKEN, Scan, everything_logged
 
@@ -77,3 +82,36 @@ def test_the_logging_of_a_site_is_left_alone():
     assert logging.getLogger("requests_oauthlib.oauth2_session").filters == []
     assert logging.getLogger("django_certn").handlers == []
     assert http.client.HTTPConnection.debuglevel == 0
+
+
+class Spans(sentry_sdk.transport.Transport):
+    def __init__(self):
+        super().__init__()
+        self.envelopes = []
+
+    def capture_envelope(self, envelope):
+        self.envelopes.append(envelope.serialize().decode("utf-8", "replace"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_span_of_a_tracker_holds_what_an_endpoint_echoes(key, endpoint):
+    """In the reason phrase, the one part of a head that sentry-sdk writes into a span."""
+    head = f"HTTP/1.1 401 {SECRET} {TOKEN}\r\nContent-Length: 0\r\n\r\n".encode()
+    endpoint.raw(lambda connection: connection.sendall(head))
+    spans = Spans()
+    with sentry_sdk.isolation_scope():
+        sentry_sdk.init(
+            dsn="https://fake@sentry.invalid/1",
+            transport=spans,
+            traces_sample_rate=1.0,
+            default_integrations=False,
+            integrations=[StdlibIntegration()],
+        )
+        with sentry_sdk.start_transaction(name="site"), pytest.raises(CredentialRejectedError):
+            exchange(CertnCredential.objects.get().key(), timeout=10)
+        sentry_sdk.get_client().close()
+        sentry_sdk.get_global_scope().set_client(None)
+    shown = "\n".join(spans.envelopes)
+    assert "http.client" in shown  # there is a span of the request
+    assert '"reason"' in shown
+    assert SCAN.text(shown) == set()
