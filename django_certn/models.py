@@ -19,7 +19,13 @@ from django_certn.expiry import end_of_key
 from django_certn.fields import EncryptedSecretField
 from django_certn.keys import Key, validate_client_id, validate_name, validate_pasted_client_id
 from django_certn.pasted import VSCHAR, clean_pasted
-from django_certn.querysets import CertnCredentialQuerySet, refuse_erasing, takes_secret_along
+from django_certn.querysets import (
+    CertnCredentialQuerySet,
+    PairValidator,
+    apart,
+    refuse_erasing,
+    takes_secret_along,
+)
 from django_certn.secret import UndecryptableSecret
 
 __all__ = ["CertnCredential", "Key"]
@@ -243,14 +249,7 @@ class CertnCredential(models.Model):
                 code="same",
             )
         if takes_secret_along(self):
-            # Or whoever may change the row, and not see the secret, decides where it is sent.
-            raise ValidationError(
-                _(
-                    "The stored secret belongs to the earlier Client ID and environment: enter "
-                    "the one that goes with these."
-                ),
-                code="pair",
-            )
+            raise apart()
 
     def _follow_key(self, written: set[str], using: str | None) -> set[str]:
         """Bring the fields that speak of the key up to date with it; return their names."""
@@ -340,3 +339,8 @@ class CertnCredential(models.Model):
                 f"The credential {self.name!r} lacks its Client ID or its Client Secret."
             )
         return Key(label, environment, self.client_id, self.client_secret)
+
+
+for half in (CertnCredential.environment, CertnCredential.client_id):
+    # Here, for what a field is given is part of a migration.
+    half.field.validators.append(PairValidator())

@@ -8,15 +8,19 @@ app, may not.
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
+from django.utils.translation import gettext_lazy as _
 
 from django_certn.fields import stored_text
 from django_certn.pasted import CIPHERTEXT_START, looks_encrypted
 
 __all__ = [
     "CertnCredentialQuerySet",
+    "PairValidator",
+    "apart",
     "holding",
     "is_erasing",
     "refuse_erasing",
@@ -87,6 +91,37 @@ def refuse_erasing_fixture(instance: Any, raw: bool, using: str, **kwargs: objec
         stored = model._base_manager.using(using).filter(pk=instance.pk).first()
         if stored:
             refuse_erasing(instance, stored)
+
+
+class PairValidator:
+    """Keeps the halves of a key together for Django REST framework, which asks validators alone.
+
+    The protocol is that framework's; Django and its forms, which ask the model's ``clean()``, get
+    nothing from this: https://www.django-rest-framework.org/api-guide/validators/#class-based
+    """
+
+    requires_context = True
+
+    def __call__(self, value: object, serializer_field: Any = None) -> None:
+        """Refuse another value of a row that has a secret, unless the secret is given too."""
+        serializer: Any = getattr(serializer_field, "parent", None)
+        row = getattr(serializer, "instance", None)
+        if not isinstance(row, models.Model) or is_nothing(getattr(row, SECRET)):
+            return
+        is_other = value != getattr(row, serializer_field.source)
+        if is_other and not serializer.initial_data.get(SECRET):
+            raise apart()
+
+
+def apart() -> ValidationError:
+    # Or whoever may change the row, and not see the secret, decides where it is sent.
+    return ValidationError(
+        _(
+            "The stored secret belongs to the earlier Client ID and environment: enter the one "
+            "that goes with these."
+        ),
+        code="pair",
+    )
 
 
 def takes_secret_along(row: Any) -> bool:

@@ -1,13 +1,15 @@
 """Statements about a row whose secret is stored as plain text do not hold it."""
 
 import pickle
+from types import SimpleNamespace
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_certn.models import CertnCredential
-from django_certn.querysets import holding, replace_plain_text
+from django_certn.querysets import PairValidator, holding, replace_plain_text
 
 pytestmark = pytest.mark.django_db
 
@@ -157,3 +159,35 @@ def test_a_new_secret_takes_the_place_of_plain_text(plain):
     read.save()
 
     assert CertnCredential.objects.get().client_secret == "fake-new-secret"
+
+
+class TestPairValidator:
+    """By itself; tests/integration/packages has it in Django REST framework."""
+
+    def ask(self, row, value, **data):
+        serializer = SimpleNamespace(instance=row, initial_data=data)
+        field = SimpleNamespace(parent=serializer, source="client_id")
+        PairValidator()(value, field)
+
+    def test_another_half_needs_the_secret(self, row):
+        with pytest.raises(ValidationError, match="belongs to the earlier Client ID"):
+            self.ask(row, "fake-other-id")
+        with pytest.raises(ValidationError, match="belongs to the earlier Client ID"):
+            self.ask(row, "fake-other-id", client_secret="")
+        self.ask(row, "fake-other-id", client_secret="fake-other-secret")
+        self.ask(row, row.client_id)
+
+    def test_it_holds_where_the_secret_cannot_be_read(self, plain):
+        with pytest.raises(ValidationError):
+            self.ask(CertnCredential.objects.get(), "fake-other-id")
+
+    def test_where_no_secret_is_stored_there_is_none_to_go_along(self):
+        self.ask(CertnCredential.objects.create(), "fake-id")
+        self.ask(None, "fake-id")
+
+    def test_django_gets_nothing_from_it(self):
+        PairValidator()("fake-id")
+        for half in ("environment", "client_id"):
+            field = CertnCredential._meta.get_field(half)
+            assert isinstance(field.validators[-1], PairValidator)
+            assert "PairValidator" not in repr(field.deconstruct())

@@ -8,6 +8,9 @@ from typing import Any
 from tests import services
 from tests.sandbox import ROOT, environment
 
+# Obviously fake: the secret that is stored first, and the one that takes its place.
+FIRST = "fake-secret-Kx9Qw7Zt3Mark-of-the-first-pair"
+SECOND = "fake-secret-Vb5Ny8Hd2Mark-of-the-second-pair"
 SECONDS = 120  # that a site may take
 
 
