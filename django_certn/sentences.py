@@ -23,19 +23,21 @@ SENTENCES: dict[str, Pair] = {
     Status.REJECTED: (
         _("%(vendor)s refuses this key%(answer)s."),
         _(
-            "Copy both values again, the Client ID and the Client Secret, and enter them: half a "
-            "value, quotes around one, or the two swapped are refused just so. A key that was made "
-            "in another environment than %(environment)s is refused too. Last, if nobody has the "
-            "pair that is in force: refresh keys on the Partner tab in %(environment)s, which ends "
-            "the pair for every system that uses it, and enter the new pair in each of them."
+            "Copy both values again from where you keep them, the Client ID and the Client Secret, "
+            "and enter them: half a value, quotes around one, or the two swapped are all refused "
+            "like this. A key that was made in another environment than %(environment)s is refused "
+            "too. Last, if nobody has the pair that is in force: refresh keys on the Partner tab "
+            "in %(environment)s, which ends the pair for every system that uses it, and enter the "
+            "new pair in each of them."
         ),
     ),
     "just_entered": (
         _("%(vendor)s refuses this key%(answer)s."),
         _(
-            "Copy both values again, the Client ID and the Client Secret, and enter them: half a "
-            "value, quotes around one, or the two swapped are refused just so. A key that was made "
-            "in another environment than %(environment)s is refused too."
+            "Copy both values again from where you keep them, the Client ID and the Client Secret, "
+            "and enter them: half a value, quotes around one, or the two swapped are all refused "
+            "like this. A key that was made in another environment than %(environment)s is refused "
+            "too."
         ),
     ),
     "unauthorized_client": (
@@ -90,8 +92,9 @@ SENTENCES: dict[str, Pair] = {
         _("%(address)s cannot be reached: %(failure)s."),
         _(
             "This says nothing about the key; it was not sent. If your network inspects TLS, as "
-            "many companies do, let the environment variable REQUESTS_CA_BUNDLE name a file with "
-            "the certificate of its authority. Check this computer's clock, too."
+            "many companies do, let the environment variable REQUESTS_CA_BUNDLE name a file of the "
+            "certificates to trust, that of its authority among them. Check this computer's clock, "
+            "too."
         ),
     ),
     "tls": (
@@ -139,7 +142,7 @@ SENTENCES: dict[str, Pair] = {
         ),
     ),
     "redirect": (
-        _("%(address)s sends to another address%(answer)s, and no key is sent after that."),
+        _("%(address)s answered with a redirect%(answer)s, which is never followed with a key."),
         _(
             "This says nothing about the key. If the host has moved, correct the base_url of "
             "%(environment)s in CERTN_ENVIRONMENTS; else look for a login page of your network."

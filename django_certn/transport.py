@@ -167,7 +167,7 @@ class Adapter(HTTPAdapter):
     """An adapter that lets another thread at its sockets, and bounds what they bring."""
 
     def __init__(self, sockets: Sockets) -> None:
-        super().__init__()
+        super().__init__(max_retries=0)
         self.sockets = sockets
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:

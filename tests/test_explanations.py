@@ -145,8 +145,8 @@ CASES = {
     "redirect": (
         ("bad_response", 302, "redirect"),
         (
-            "https://demo-api.certn.co sends to another address (HTTP 302), and no key is sent "
-            "after that."
+            "https://demo-api.certn.co answered with a redirect (HTTP 302), which is never "
+            "followed with a key."
         ),
         [NOTHING, "CERTN_ENVIRONMENTS", "login page"],
         ["refresh"],

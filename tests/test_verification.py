@@ -220,7 +220,7 @@ class TestMisconfigured:
     @pytest.mark.parametrize(
         ("variable", "value", "culprit"),
         [
-            ("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem", "ca_bundle"),
+            ("REQUESTS_CA_BUNDLE", "/dev/null", "ca_bundle"),
             ("HTTPS_PROXY", "http://", "proxy_url"),
         ],
     )
