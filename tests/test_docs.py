@@ -173,6 +173,12 @@ def test_magic_client_ids():
     assert {code(row[0]) for row in rows} == set(MAGIC_IDS)
 
 
+def test_what_the_sandbox_serves():
+    from django_certn.sandbox.faults import ADDRESSES
+
+    assert [code(row[0]) for row in table(section("What it serves"))] == list(ADDRESSES)
+
+
 @pytest.mark.parametrize("snippet", blocks("python"))
 def test_snippets_compile_and_import_what_is_there(snippet):
     for node in ast.walk(ast.parse(snippet)):
