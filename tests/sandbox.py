@@ -36,7 +36,7 @@ class RunningSandbox:
             [sys.executable, "-m", "django_certn.sandbox", "--port", "0", *args],
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
+            encoding="utf-8",
             env=environment(),
         )
         assert process.stdout is not None

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import importlib.util
+import io
 import ipaddress
 import signal
 import sys
@@ -43,6 +44,10 @@ class _Stop:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C or SIGTERM; return 0 then, and 2 when it could not start."""
+    for stream in (sys.stdout, sys.stderr):
+        # A path may hold what the terminal cannot show.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     stop = _Stop()
     options = _parse(argv)
     if importlib.util.find_spec("oauth2_provider") is None:

@@ -1,6 +1,7 @@
 """What `manage.py demo` does, from top to bottom."""
 
 import argparse
+import io
 import os
 import shlex
 import signal
@@ -20,6 +21,9 @@ SANDBOX_PORT = 8765  # as the settings have it
 
 def main(argv: Sequence[str]) -> int:
     """Run the demo; return 0, 2 when a server cannot start, or what ``certn_check`` returned."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The path of a folder may hold what the terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = parse(argv)
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):

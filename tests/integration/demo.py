@@ -30,7 +30,7 @@ def manage(folder: Path, *args: str, **more: str) -> subprocess.CompletedProcess
         env=variables(folder, **more),
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=60,
         check=False,
     )
@@ -48,7 +48,7 @@ class RunningDemo:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
         )
         assert self.process.stdout is not None
         self.printed = ""

@@ -28,7 +28,7 @@ def run(*args, before="", **kwargs):
     return subprocess.run(
         [sys.executable, "-c", code, *args],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=20,
         env=environment(),
         check=False,
@@ -648,6 +648,13 @@ class TestTheCommand:
         assert key[1].encode() not in kept
         assert token.encode() not in kept
 
+    def test_a_path_that_the_terminal_cannot_show(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+        path = tmp_path / "gar\u00e7on.sqlite3"
+        with RunningSandbox.start("--database", str(path)) as running:
+            assert r"gar\xe7on.sqlite3" in running.printed
+        assert path.exists()
+
     def test_the_database_of_something_else_is_left_alone(self, tmp_path):
         path = tmp_path / "site.sqlite3"
         with sqlite3.connect(path) as database:
@@ -689,7 +696,7 @@ print([name for name in loaded if not name.startswith("django_certn.sandbox")])
         imported = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=True,
             env=environment(DJANGO_SETTINGS_MODULE="no.such.settings"),
         )

@@ -182,7 +182,7 @@ call_command("makemigrations", "sandbox", check=True, dry_run=True)
         done = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
             env=environment(),
         )
