@@ -1,27 +1,30 @@
 """The admin: enter a key, verify it, and see of each key whether it works."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial, wraps
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.templatetags.admin_urls import admin_urlname
+from django.contrib.admin.utils import quote
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import PermissionDenied
 from django.db import connections, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import URLPattern
-from django.utils import formats
-from django.utils.timesince import timesince
-from django.utils.translation import gettext, ngettext
+from django.urls import URLPattern, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
-from django_certn.exceptions import CredentialNotFoundError, Status
-from django_certn.expiry import ends_soon, today
-from django_certn.forms import CertnCredentialForm, environment_label
+from django_certn.changelist import Columns, NeedsAttentionFilter, StatusFilter
+from django_certn.exceptions import CredentialNotFoundError
+from django_certn.forms import CertnCredentialForm
 from django_certn.models import CertnCredential
+from django_certn.notices import Report
 from django_certn.secret import MaskedStr
 from django_certn.verification import Verification, verify
 
@@ -33,16 +36,15 @@ else:
 __all__ = ["CertnCredentialAdmin"]
 
 VERIFY = "_verify"  # the name of the button Save and verify
-SAVED = "_saved_certn_credential"  # an attribute of the request
+# Attributes of the request
+SAVED = "_saved_certn_credential"
+HAS_END = "_certn_credential_has_end"
 SECRET = "secret"  # noqa: S105 - the name of the form field
-
-NEVER_VERIFIED = _("Never verified")
 
 # Seconds in which Verify selected begins exchanges. One may take another CERTN_REQUEST_TIMEOUT, and
 # gunicorn ends a worker that has not answered after 30.
 # https://docs.gunicorn.org/en/stable/settings.html#timeout
 VERIFY_BUDGET = 18.0
-NAMES_SHOWN = 10  # in a message, which is kept in a cookie or in the session
 
 VERIFICATION = (
     "status",
@@ -92,41 +94,24 @@ def mask_secret(view: View) -> View:
     return masked
 
 
-class StatusFilter(admin.SimpleListFilter):
-    """By the outcome of the last verification; the field's own filter lacks "never"."""
-
-    title = _("status")
-    parameter_name = "status"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [*Status.choices, ("never", NEVER_VERIFIED)]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[CertnCredential]
-    ) -> QuerySet[CertnCredential]:
-        value = self.value()
-        if value is None:
-            return queryset
-        return queryset.filter(verified_status="" if value == "never" else value)
-
-
 @admin.register(CertnCredential)
-class CertnCredentialAdmin(BaseAdmin):
+class CertnCredentialAdmin(Columns, BaseAdmin):
     """Keeps the secret write-only, and verifies after the commit, outside any transaction."""
 
     form = CertnCredentialForm
     list_display = (
         "name",
-        "environment_label",
-        "client_id",
-        "is_active",
         "status",
-        "verified_at",
+        "environment_of_key",
+        "verified",
         "age_of_key",
         "expires",
+        "is_active",
     )
-    list_filter = ("environment", StatusFilter, "is_active")
+    list_filter = (NeedsAttentionFilter, StatusFilter, "environment", "is_active")
+    list_per_page = 50
     search_fields = ("name", "client_id")
+    show_facets = admin.ShowFacets.ALWAYS
     actions = ("verify_selected",)
     readonly_fields = (
         *VERIFICATION,
@@ -161,38 +146,37 @@ class CertnCredentialAdmin(BaseAdmin):
 
     # What is shown
 
-    @admin.display(description=_("environment"), ordering="environment")
-    def environment_label(self, obj: CertnCredential) -> str:
-        return environment_label(obj.environment)
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if request.method == "GET" and self.has_add_permission(request):
+            self._welcome(request)
+        return super().changelist_view(request, extra_context)
 
-    @admin.display(description=_("status"), ordering="verified_status")
-    def status(self, obj: CertnCredential) -> str:
-        return str(obj.get_verified_status_display() or NEVER_VERIFIED)
+    def _welcome(self, request: HttpRequest) -> None:
+        """Say to whoever finds the list empty how it is filled."""
+        if self.get_queryset(request).exists():
+            return
+        message = format_html(
+            gettext(
+                'No key is stored yet. <a href="{add}">Add one</a>, or try everything without an '
+                "account: {command} is a stand-in for Certn on this computer."
+            ),
+            add=page_url(self, "add"),
+            command="python -m django_certn.sandbox",
+        )
+        self.message_user(request, message)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Leave the end of the keys out where none has one."""
+        columns = super().get_list_display(request)
+        if not hasattr(request, HAS_END):
+            rows = self.get_queryset(request).filter(expires_on__isnull=False)
+            setattr(request, HAS_END, rows.exists())
+        return columns if getattr(request, HAS_END) else [c for c in columns if c != "expires"]
 
     @admin.display(description=_("explanation"))
     def explanation(self, obj: CertnCredential) -> str:
         outcome = Verification.of(obj)
         return f"{outcome.detail} {outcome.hint}" if outcome else "-"
-
-    @admin.display(description=_("age of the key"), ordering="-secret_changed_at", empty_value="-")
-    def age_of_key(self, obj: CertnCredential) -> str | None:
-        return timesince(obj.secret_changed_at, depth=1) if obj.secret_changed_at else None
-
-    @admin.display(description=_("expires"), ordering="expires_on", empty_value="-")
-    def expires(self, obj: CertnCredential) -> str | None:
-        day = obj.expires_on
-        if day is None:
-            return None
-        shown = formats.date_format(day, "DATE_FORMAT")
-        if not ends_soon(day):
-            return shown
-        left = (day - today()).days
-        if left < 0:
-            return gettext("⚠ %(day)s, has ended") % {"day": shown}
-        if left == 0:
-            return gettext("⚠ %(day)s, ends today") % {"day": shown}
-        message = ngettext("⚠ %(day)s, %(left)d day left", "⚠ %(day)s, %(left)d days left", left)
-        return message % {"day": shown, "left": left}
 
     @admin.display(description=_("Client Secret or API key"))
     def secret(self, obj: CertnCredential) -> str:
@@ -227,7 +211,7 @@ class CertnCredentialAdmin(BaseAdmin):
         # Out here the admin's own transaction has ended.
         saved = getattr(request, SAVED, None)
         if saved is not None and VERIFY in request.POST:
-            after_commit(partial(self._verify, request, [saved]))
+            after_commit(partial(self._verify, request, [(saved.pk, saved.name)]))
         return response
 
     def save_model(
@@ -251,48 +235,32 @@ class CertnCredentialAdmin(BaseAdmin):
 
     @admin.action(description=_("Verify selected %(verbose_name_plural)s"), permissions=["verify"])
     def verify_selected(self, request: HttpRequest, queryset: QuerySet[CertnCredential]) -> None:
-        # ATOMIC_REQUESTS holds a transaction open here too.
-        after_commit(partial(self._verify, request, list(queryset)))
+        # ATOMIC_REQUESTS holds a transaction open here too. Thousands may be selected, and few of
+        # them are reached: no more of them than that is read.
+        selected = list(queryset.values_list("pk", "name"))
+        after_commit(partial(self._verify, request, selected))
 
-    def _verify(self, request: HttpRequest, credentials: list[CertnCredential]) -> None:
+    def _verify(self, request: HttpRequest, selected: list[tuple[Any, str]]) -> None:
+        """Verify one after the other while there is time, and report by outcome."""
         end = monotonic() + VERIFY_BUDGET
-        outcomes: list[Verification] = []
-        for done, credential in enumerate(credentials):
+        is_seen = self.has_view_permission(request)
+        report = Report(partial(page_url, self, "change") if is_seen else None)
+        for position, (pk, name) in enumerate(selected):
             if monotonic() > end:
-                left = len(credentials) - done
-                message = ngettext(
-                    "%(count)d credential was not verified, for lack of time: verify it again.",
-                    "%(count)d credentials were not verified, for lack of time: "
-                    "select fewer at once.",
-                    left,
-                )
-                self.message_user(request, message % {"count": left}, messages.WARNING)
+                report.unreached = selected[position:]
                 break
             try:
+                credential = self.get_queryset(request).get(pk=pk)
                 outcome = verify(credential)
-            except CredentialNotFoundError:  # deleted meanwhile
-                message = gettext("“%(name)s” is not stored any more.") % {"name": credential.name}
-                self.message_user(request, message, messages.WARNING)
+            except (CertnCredential.DoesNotExist, CredentialNotFoundError):
+                report.gone.append((pk, name))
                 continue
-            outcomes.append(outcome)
+            report.add(pk, outcome)
             self.log_change(request, credential, f"Verified: {outcome.status}")
-        for level, message in tell(outcomes):
+        for level, message in report.messages():
             self.message_user(request, message, level)
 
 
-def tell(outcomes: list[Verification]) -> Iterator[tuple[int, str]]:
-    """Yield the level and the text of each message; the same outcome is told once for all names."""
-    told: dict[tuple[bool, str, str], list[str]] = {}
-    for outcome in outcomes:
-        told.setdefault((outcome.ok, outcome.detail, outcome.hint), []).append(outcome.name)
-    for (ok, detail, hint), names in told.items():
-        level = messages.SUCCESS if ok else messages.ERROR
-        yield level, f"{join(names)}: {detail} {hint}".rstrip()
-
-
-def join(names: list[str]) -> str:
-    listed = ", ".join(f"“{name}”" for name in names[:NAMES_SHOWN])
-    more = len(names) - NAMES_SHOWN
-    if more <= 0:
-        return listed
-    return gettext("%(names)s and %(count)d more") % {"names": listed, "count": more}
+def page_url(model_admin: BaseAdmin, page: str, *pks: Any) -> str:
+    name = admin_urlname(model_admin.opts, SafeString(page))
+    return reverse(name, args=[quote(pk) for pk in pks], current_app=model_admin.admin_site.name)

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 __all__ = [
     "CertnConfigurationError",
@@ -33,14 +33,18 @@ __all__ = [
 class Status(models.TextChoices):
     """The outcome of a verification: the same strings in the database, the JSON and the errors."""
 
-    OK = "ok", _("OK")
-    REJECTED = "rejected", _("Rejected")
-    RATE_LIMITED = "rate_limited", _("Rate limited")
-    UNREACHABLE = "unreachable", _("Unreachable")
-    RETIRED = "retired", _("Retired")
-    BAD_RESPONSE = "bad_response", _("Bad response")
-    UNDECRYPTABLE = "undecryptable", _("Undecryptable")
-    MISCONFIGURED = "misconfigured", _("Misconfigured")
+    OK = "ok", pgettext_lazy("key status", "OK")
+    REJECTED = "rejected", pgettext_lazy("key status", "Rejected")
+    RATE_LIMITED = "rate_limited", pgettext_lazy("key status", "Rate limited")
+    UNREACHABLE = "unreachable", pgettext_lazy("key status", "Unreachable")
+    RETIRED = "retired", pgettext_lazy("key status", "Retired")
+    BAD_RESPONSE = "bad_response", pgettext_lazy("key status", "Bad response")
+    UNDECRYPTABLE = "undecryptable", pgettext_lazy("key status", "Undecryptable")
+    MISCONFIGURED = "misconfigured", pgettext_lazy("key status", "Misconfigured")
+
+
+# No verdict: this says nothing about the key, and another try may end otherwise.
+TRY_AGAIN = frozenset({Status.UNREACHABLE, Status.RATE_LIMITED})
 
 
 class CertnError(Exception):

@@ -95,6 +95,11 @@ class CertnCredentialForm(BaseForm):
             self._describe_secret(secret)
         if client_id:
             attrs = client_id.widget.attrs
+            if "class" in attrs:
+                # A Client ID has 40 characters. This is the admin's wider text input, and it is as
+                # wide as its column in themes made with Bootstrap or Tailwind.
+                wider = attrs["class"].replace("vTextField", "vURLField")
+                attrs["class"] = f"{wider} form-control w-full"
             if secret and "class" in attrs:
                 # The admin and its themes style the inputs of the model's own fields only.
                 secret.widget.attrs["class"] = attrs["class"]

@@ -27,7 +27,8 @@ LAYERS = [
     ["transport", "answers", "decoding", "failures", "oauth", "probe"],
     ["tokens"],
     ["explanations", "outcomes", "sentences", "verification"],
-    ["client", "forms", "admin", "checks", "management", "testing"],
+    ["client", "forms", "checks", "management", "testing"],
+    ["admin", "changelist", "notices", "templatetags"],
 ]
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from django_certn.conf import Environment, Scheme, conf, environment_choices
-from django_certn.exceptions import Status
+from django_certn.exceptions import TRY_AGAIN, Status
 from django_certn.expiry import ends_soon, today
 from django_certn.keys import UNSEEN
 from django_certn.management.base import NO_VERDICT, VERDICT, Problem, printable
@@ -23,9 +23,8 @@ from django_certn.verification import Verification
 if TYPE_CHECKING:
     from django_certn.probe import Probe
 
-__all__ = ["TRY_AGAIN", "Result", "document", "judge", "lines", "listed", "summary"]
+__all__ = ["Result", "document", "judge", "lines", "listed", "summary"]
 
-TRY_AGAIN = {Status.UNREACHABLE, Status.RATE_LIMITED}
 NAMED = 20  # how many credentials one line names
 USERS_PATH = "/api/v1/users/"
 UNANSWERED = "unanswered"

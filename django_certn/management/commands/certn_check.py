@@ -8,11 +8,10 @@ from django.db import Error as DatabaseFailure
 from django.db import router
 
 from django_certn.conf import conf, environment_choices
-from django_certn.exceptions import CredentialNotFoundError, Status
+from django_certn.exceptions import TRY_AGAIN, CredentialNotFoundError, Status
 from django_certn.management import base
 from django_certn.management.base import NO_VERDICT, WRONG_CALL, Problem
 from django_certn.management.report import (
-    TRY_AGAIN,
     Result,
     document,
     judge,
