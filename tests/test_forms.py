@@ -103,7 +103,7 @@ class TestSecretField:
     def test_looks_like_the_client_id(self):
         wide = {"client_id": forms.TextInput({"class": "wide"})}
         form = forms.modelform_factory(CertnCredential, CertnCredentialForm, widgets=wide)
-        assert 'class="wide"' in str(form()["secret"])
+        assert 'class="wide ' in str(form()["secret"])
         assert "class" not in str(CertnCredentialForm()["secret"])
 
     def test_help_text_is_tied_to_the_input(self, credential):
