@@ -10,7 +10,7 @@ from django.core.cache.backends.db import BaseDatabaseCache
 from tests import services
 from tests.endpoint import TokenEndpoint
 
-pytest_plugins = ["tests.distribution"]
+pytest_plugins = ["tests.distribution", "tests.marks"]
 
 
 @pytest.fixture(autouse=True)
