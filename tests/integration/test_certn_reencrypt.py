@@ -123,8 +123,9 @@ def site(request, tmp_path, settings, django_db_blocker):
     del connections["site"], connections.settings["site"]
 
 
-def test_killed_half_way_and_run_again(site, settings, request):
-    total = effort(1_000, thorough=4_000) if "sqlite" in request.node.name else 1_000
+def test_killed_half_way_and_run_again(site, settings):
+    # Many more than the command can print before it has to wait for its reader.
+    total = effort(2_000, thorough=4_000)
     site.seed(total)
     with site.start("-v", "2") as process:
         read_up_to(process, f"acme-{total // 2:05}")

@@ -104,7 +104,8 @@ class Site:
     def export(self):
         for kind in EXPORTS:
             out = StringIO()
-            call_command("dumpdata", format=kind, stdout=out)
+            # One of the tables of "records" is missing.
+            call_command("dumpdata", format=kind, exclude=["records"], stdout=out)
             self.keep("exports", out.getvalue())
 
     def read_the_database(self):
