@@ -34,6 +34,6 @@ def settings_line(url: str) -> str:
     """Return the line for the settings of a site that uses a sandbox at ``url``, as Python."""
     environments = {
         "local": {"label": "Sandbox", "base_url": url},
-        "local-centric": {"label": "Sandbox (API key)", "base_url": url, "scheme": "api_key"},
+        "local-centric": {"label": "Sandbox, API keys", "base_url": url, "scheme": "api_key"},
     }
     return f"CERTN_ENVIRONMENTS = {json.dumps(environments)}"

@@ -101,7 +101,7 @@ CACHES = {
 SANDBOX = f"http://127.0.0.1:{os.environ.get('CERTN_SANDBOX_PORT') or 8765}"
 CERTN_ENVIRONMENTS = {
     "local": {"label": "Sandbox", "base_url": SANDBOX},
-    "local-centric": {"label": "Sandbox (API key)", "base_url": SANDBOX, "scheme": "api_key"},
+    "local-centric": {"label": "Sandbox, API keys", "base_url": SANDBOX, "scheme": "api_key"},
 }
 
 LOGGING = {
@@ -113,7 +113,7 @@ LOGGING = {
         # One line for each exchange with Certn.
         "django_certn": {"handlers": ["console"], "level": "INFO", "propagate": False},
         # No line for each request, and one for each that fails.
-        "django.server": {"handlers": [], "propagate": False},
+        "django.server": {"level": "CRITICAL", "propagate": False},
         "django.request": {"handlers": ["console"], "level": "ERROR", "propagate": False},
     },
 }

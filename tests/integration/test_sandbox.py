@@ -624,7 +624,7 @@ class TestTheCommand:
         assert settings["CERTN_ENVIRONMENTS"] == {
             "local": {"label": "Sandbox", "base_url": sandbox.url},
             "local-centric": {
-                "label": "Sandbox (API key)",
+                "label": "Sandbox, API keys",
                 "base_url": sandbox.url,
                 "scheme": "api_key",
             },
