@@ -9,7 +9,7 @@ from django_certn import fields  # noqa: F401
 class CertnConfig(AppConfig):
     name = "django_certn"
     verbose_name = _("Certn")
-    # Django 5.2 and 6.0 differ in their default; unpinned, a site would be told to migrate.
+    # Django 5.2 and 6.0 differ in their default; unpinned, a site would be asked to migrate.
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
@@ -21,6 +21,7 @@ class CertnConfig(AppConfig):
         register(checks.check_encryption_key, checks.TAG, Tags.security)
         register(checks.check_settings, checks.TAG, Tags.security)
         register(checks.check_stored_secrets, checks.TAG, Tags.database)
+        register(checks.check_environments, checks.TAG, Tags.database)
         register(checks.check_ends, checks.TAG, Tags.database)
         register(checks.check_cache_is_shared, checks.TAG, Tags.caches, deploy=True)
         register(checks.check_cache_in_requests, checks.TAG, Tags.caches)

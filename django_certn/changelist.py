@@ -23,7 +23,7 @@ __all__ = ["NEVER_VERIFIED", "Columns", "NeedsAttentionFilter", "StatusFilter", 
 NEVER_VERIFIED = pgettext_lazy("key status", "Never verified")
 STALE = timedelta(days=30)  # after which an outcome says little about today
 
-# Shapes, not colours: they are told apart by whoever sees no red, in print and in each theme.
+# Shapes, not colours: whoever sees no red reads them, in print and in each theme too.
 # Plain signs of text; some others are drawn as coloured pictures.
 OK, BROKEN, AGAIN, NEVER, SOON = "✓", "✗", "↻", "–", "!"  # noqa: RUF001 - a dash, as wide as the others
 

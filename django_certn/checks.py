@@ -29,6 +29,7 @@ __all__ = [
     "check_cache_is_shared",
     "check_encryption_key",
     "check_ends",
+    "check_environments",
     "check_settings",
     "check_stored_secrets",
 ]
@@ -115,7 +116,7 @@ def judge_rows(alias: str) -> Iterator[CheckMessage]:
             if isinstance(secret, UndecryptableSecret):
                 (undecryptable if secret.plain_text() is None else plain).append(name)
     except DatabaseFailure:
-        return  # whoever needs the database is told so by the database
+        return  # whoever needs the database hears of it from the database
     if undecryptable:
         yield Warning(
             "No key in FIELD_ENCRYPTION_KEY opens the secrets of these Certn credentials in the "
@@ -132,6 +133,40 @@ def judge_rows(alias: str) -> Iterator[CheckMessage]:
             "Whoever could read the database, or a backup of it, may know them: "
             "better refresh the keys at Certn, or make a new API key there.",
             id="django_certn.W002",
+        )
+
+
+def check_environments(
+    app_configs: Sequence[AppConfig] | None = None,
+    databases: Sequence[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """Find rows whose environment left the settings; only in the databases that are named."""
+    try:
+        known = set(conf.CERTN_ENVIRONMENTS)
+    except CertnConfigurationError:
+        return []  # django_certn.E003
+    return [message for alias in databases or () for message in judge_environments(alias, known)]
+
+
+def judge_environments(alias: str, known: set[str]) -> Iterator[CheckMessage]:
+    connection, table = connections[alias], CertnCredential._meta.db_table
+    rows = CertnCredential._base_manager.using(alias).exclude(environment__in=known)
+    try:
+        if not has_column(connection, table, "environment"):
+            return
+        found = list(rows.order_by("environment", "name").values_list("environment", "name"))
+    except DatabaseFailure:
+        return  # whoever needs the database hears of it from the database
+    if found:
+        slugs = listed(sorted({slug for slug, _name in found}))
+        yield Warning(
+            f"These Certn credentials in the database {alias!r} are of environments that are not "
+            f"in the settings ({slugs}), so none of them can be used: "
+            f"{listed([name for _slug, name in found])}.",
+            hint="Put each environment back into CERTN_ENVIRONMENTS; or choose another one in the "
+            "admin, and enter the key that was made there; or delete the credential.",
+            id="django_certn.W005",
         )
 
 

@@ -119,7 +119,7 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture
 def tls_endpoint(certificate, settings):
-    """The same over TLS; nobody trusts it who is not told of its `ca_file`."""
+    """The same over TLS; nobody trusts it without its `ca_file`."""
     context, ca_file = certificate
     with TokenEndpoint(context=context, host="localhost") as endpoint:
         endpoint.ca_file = ca_file

@@ -132,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
 class TokenEndpoint:
     """Serves on a free loopback port, each connection on a thread of its own.
 
-    Unless told otherwise every request, whatever its path, gets 200 and a token that was never
+    Unless a test says otherwise, a request gets 200, whatever its path, and a token that was never
     given before. ``url`` is the base URL of an environment; the certificate of `context`, if any,
     has to be for `host`.
     """

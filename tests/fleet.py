@@ -1,4 +1,4 @@
-"""A fleet: processes of a site that share a database and a cache, each doing what it is told.
+"""A fleet: processes of a site that share a database and a cache, doing what a test asks.
 
     with Fleet(8, database) as fleet:
         fleet.configure(CACHES=..., CERTN_ENVIRONMENTS=...)

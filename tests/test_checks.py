@@ -37,6 +37,14 @@ def found(databases=()):
     return {message.id: message for message in messages}
 
 
+@pytest.fixture
+def make_credential(make_credential):
+    """Store a credential of an environment that is in the settings."""
+    return lambda name="default", **fields: make_credential(
+        name, **{"environment": "demo", **fields}
+    )
+
+
 @pytest.fixture(autouse=True)
 def shared(settings):
     """A cache that is well: the one of the test settings is not shared."""
@@ -57,6 +65,7 @@ class TestIds:
             (checks.check_encryption_key, Tags.security, False),
             (checks.check_settings, Tags.security, False),
             (checks.check_stored_secrets, Tags.database, False),
+            (checks.check_environments, Tags.database, False),
             (checks.check_ends, Tags.database, False),
             (checks.check_cache_is_shared, Tags.caches, True),
             (checks.check_cache_in_requests, Tags.caches, False),
@@ -166,7 +175,7 @@ class TestSettings:
         settings.CERTN_ENVIRONMENTS = {"demo": {"base_url": "http://demo.example"}}
         assert set(found()) == {"django_certn.E004"}
 
-    def test_each_environment_is_told(self, settings):
+    def test_each_environment_is_reported(self, settings):
         settings.CERTN_ENVIRONMENTS = {"acme": {}, "beta": {}}
         assert len(checks.check_settings()) == 2
 
@@ -276,6 +285,54 @@ class TestCacheIsShared:
     def test_only_before_a_deployment(self, settings):
         settings.CACHES = {"default": LOCMEM}
         assert run_checks(tags=[checks.TAG], databases=()) == []
+
+
+@pytest.mark.django_db
+class TestEnvironments:
+    @pytest.fixture(autouse=True)
+    def two_of_them(self, settings):
+        settings.CERTN_ENVIRONMENTS = {"own": {"base_url": "https://example.com"}}
+
+    def test_rows_whose_environment_left_the_settings(self, make_credential):
+        make_credential("well", environment="demo")
+        make_credential("own", environment="own")
+        make_credential("acme", environment="moon")
+        make_credential("beta", environment="mars", is_active=False)
+        (message,) = found(databases=["default"]).values()
+        assert message.id == "django_certn.W005"
+        assert "('mars', 'moon')" in message.msg
+        assert message.msg.endswith(": 'beta', 'acme'.")
+        assert "CERTN_ENVIRONMENTS" in message.hint
+
+    def test_one_that_cannot_be_used_is_another_matter(self, make_credential, settings):
+        make_credential("acme", environment="own")
+        settings.CERTN_ENVIRONMENTS = {"own": {"base_url": "http://example.com"}}
+        assert set(found(databases=["default"])) == {"django_certn.E004"}
+        settings.CERTN_ENVIRONMENTS = ["own"]
+        assert set(found(databases=["default"])) == {"django_certn.E003"}
+
+    def test_many_are_counted(self, make_credential):
+        for number in range(22):
+            make_credential(f"row-{number:02}", environment="moon")
+        (message,) = found(databases=["default"]).values()
+        assert message.msg.endswith("'row-19' and 2 more.")
+
+    def test_only_in_the_databases_that_are_named(self, make_credential, django_assert_num_queries):
+        make_credential("acme", environment="moon")
+        with django_assert_num_queries(0):
+            assert checks.check_environments(databases=None) == []
+
+    def test_before_migrate(self, make_credential, monkeypatch):
+        make_credential("acme", environment="moon")
+        monkeypatch.setattr(connection.introspection, "table_names", list)
+        assert found(databases=["default"]) == {}
+
+    def test_a_database_out_of_reach(self, monkeypatch):
+        def table_names():
+            raise OperationalError("fake: no route")
+
+        monkeypatch.setattr(connection.introspection, "table_names", table_names)
+        assert checks.check_environments(databases=["default"]) == []
 
 
 @pytest.mark.django_db

@@ -382,10 +382,10 @@ class TestAPIKey:
             "own": {"label": "Own", "base_url": "https://example.com", "scheme": "api_key"},
             "broken": {"base_url": "http://example.com"},
         }
-        told = CertnCredentialForm().fields["environment"].help_text
-        assert "With a Client ID and a Client Secret: Production, Demo." in told
-        assert "With an API key alone: CertnCentric Canada," in told
-        assert told.endswith("CertnCentric sandbox, Own.")
+        said = CertnCredentialForm().fields["environment"].help_text
+        assert "With a Client ID and a Client Secret: Production, Demo." in said
+        assert "With an API key alone: CertnCentric Canada," in said
+        assert said.endswith("CertnCentric sandbox, Own.")
 
     def test_the_label_names_both(self):
         assert CertnCredentialForm().fields["secret"].label == "Client Secret or API key"

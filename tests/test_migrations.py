@@ -40,7 +40,7 @@ execute_from_command_line(["manage.py", "makemigrations", "--check", "--dry-run"
     ],
     ids=["defaults", "other settings"],
 )
-def test_no_site_is_told_to_make_a_migration(settings):
+def test_no_site_is_asked_to_make_a_migration(settings):
     result = subprocess.run(
         [sys.executable, "-c", CHECK],
         env={"SETTINGS": repr(settings), "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -211,7 +211,7 @@ def test_a_client_id_is_printable_ascii(client_id):
         ({"environment": "absent"}, {"environment": ["invalid_choice"]}),
     ],
 )
-def test_what_is_missing_or_wrong_is_told(fields, expected):
+def test_what_is_missing_or_wrong_is_reported(fields, expected):
     with pytest.raises(ValidationError) as caught:
         new(**fields).full_clean()
     assert codes(caught.value) == expected

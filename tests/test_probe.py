@@ -224,10 +224,10 @@ class TestAPIKey:
         self.checked()
         endpoint.answer(401, b"", path=CASE_PATH)
         self.refused()
-        told = [record for record in caplog.records if record.name == "django_certn"]
-        assert [record.levelname for record in told] == ["INFO", "WARNING"]
-        assert "'acme' (centric): ok in" in told[0].getMessage()
-        assert "'acme' (centric): rejected" in told[1].getMessage()
+        logged = [record for record in caplog.records if record.name == "django_certn"]
+        assert [record.levelname for record in logged] == ["INFO", "WARNING"]
+        assert "'acme' (centric): ok in" in logged[0].getMessage()
+        assert "'acme' (centric): rejected" in logged[1].getMessage()
         assert API_KEY not in caplog.text
 
     @pytest.mark.parametrize("secret", ["fake-\u20ac", "fake\r\nX-Other: header"])

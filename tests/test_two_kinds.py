@@ -64,7 +64,7 @@ def test_a_pair_has_one():
     assert codes(caught.value) == {"client_id": ["blank"]}
 
 
-def test_other_errors_are_told_beside_it():
+def test_other_errors_are_reported_beside_it():
     with pytest.raises(ValidationError) as caught:
         new(client_id="fake-client-id", name="").full_clean()
     assert codes(caught.value) == {"client_id": ["left_over"], "name": ["blank"]}

@@ -446,7 +446,7 @@ class TestCredential:
         assert verify(credential).environment == "scripted"
         assert endpoint.requests[0].basic == ("fake-client-id", SECRET)
 
-    def test_an_instance_is_told_the_outcome(self, credential):
+    def test_an_instance_takes_over_the_outcome(self, credential):
         outcome = verify(credential)
         assert Verification.of(credential) == dataclasses.replace(
             outcome, expires_in=None, latency=None
@@ -557,7 +557,7 @@ class TestAPIKey:
         assert [(request.method, request.path) for request in centric.requests] == [("GET", CASE)]
 
     @pytest.mark.parametrize(
-        ("answer", "status", "told"),
+        ("answer", "status", "reported"),
         [
             ((401, NO_CASE), "rejected", ["refuses this key (HTTP 401", "Copy", "another region"]),
             ((403, b""), "bad_response", ["does not permit", "lacks permissions"]),
@@ -567,11 +567,11 @@ class TestAPIKey:
             ((404, "<h1>x</h1>"), "bad_response", ["not an answer of Certn", "a proxy"]),
         ],
     )
-    def test_not_ok(self, api_key, centric, answer, status, told):
+    def test_not_ok(self, api_key, centric, answer, status, reported):
         centric.answer(*answer, path=CASE)
         outcome = verify("acme")
         assert (outcome.status, outcome.http_status) == (status, answer[0])
-        for words in told:
+        for words in reported:
             assert words in f"{outcome.detail} {outcome.hint}"
         for misleading in ("refresh keys", "Partner tab", "pair", "CertnCentric", "token"):
             assert misleading not in f"{outcome.detail} {outcome.hint}"

@@ -50,7 +50,7 @@ PATHS = (*ADDRESSES, API_PATH)
 
 # Seconds; Certn's documented default (docs.certn.co/api/guides/use-the-api/get-your-access-token).
 TOKEN_LIFETIME = 36000
-# Seconds. Longer than the ten that django-certn gives an exchange unless it is told otherwise.
+# Seconds. Longer than the ten that django-certn gives an exchange unless a setting says otherwise.
 SLOW_SECONDS = 15
 # Seconds, in the Retry-After header. Certn documents no value; its limit is 240 requests a minute
 # (docs.certn.co, FAQ).
@@ -114,7 +114,7 @@ def _not_json(_path: str) -> HttpResponse:
 
 
 def _redirect(path: str, location: str | None = None) -> HttpResponse:
-    # 307: a client that follows sends body and key once more, to wherever it is told.
+    # 307: a client that follows sends body and key once more, to wherever that leads.
     return HttpResponse(status=307, headers={"Location": location or path + _ELSEWHERE})
 
 

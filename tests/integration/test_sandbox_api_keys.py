@@ -54,7 +54,7 @@ class TestTheApi:
         assert web.call("GET", f"{CASES}{case['id']}/", key=key).json() == case
 
     @pytest.mark.parametrize("path", [CASES, GROUPS, NOBODY])
-    def test_who_brings_nothing_is_told_so(self, web, path):
+    def test_who_brings_nothing_hears_so(self, web, path):
         answer = web.call("GET", path)
         assert (answer.status_code, code_of(answer)) == (401, "not_authenticated")
         assert answer.headers["WWW-Authenticate"] == "Api-Key"

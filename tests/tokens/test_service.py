@@ -517,7 +517,7 @@ def test_more_than_a_whole_life_is_met_by_one_exchange_a_minute(
     assert exchanges.count == 2
 
 
-def test_expiry_is_told_in_time_of_the_wall(service, credential, time_):
+def test_expiry_is_in_time_of_the_wall(service, credential, time_):
     token = service.get_token()
     assert token.expires_at == datetime.fromtimestamp(time_.wall + 10 * HOURS, UTC)
 
@@ -747,17 +747,17 @@ def test_a_token_that_is_newer_than_the_tombstone_is_put_back(new_service, crede
     assert exchanges.count == 2
 
 
-def test_a_minute_is_what_the_cache_is_told(service, credential, monkeypatch):
-    told = {}
+def test_a_minute_is_what_the_cache_is_given(service, credential, monkeypatch):
+    lives = {}
     add = LocMemCache.add
 
     def spy(self, key, value, timeout=None, **options):
-        told[key.rpartition(":")[2]] = timeout
+        lives[key.rpartition(":")[2]] = timeout
         return add(self, key, value, timeout, **options)
 
     monkeypatch.setattr(LocMemCache, "add", spy)
     service.invalidate_token("default", service.get_token())
-    assert told == {"lock": 12, "forced": 60}
+    assert lives == {"lock": 12, "forced": 60}
 
 
 def test_a_credential_that_is_new_starts_with_what_the_cache_has(service, credential, exchanges):
