@@ -76,7 +76,7 @@ def new_service(time_, exchanges):
     """Make the service of another process, which shares the cache and the clocks of this one."""
 
     def make(**parts):
-        return Process(exchange=exchanges, clocks=time_.clocks, **parts)
+        return Process(**{"exchange": exchanges, "clocks": time_.clocks} | parts)
 
     yield make
     settle()  # or it would leave a token in the cache of the next test
