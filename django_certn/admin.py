@@ -211,7 +211,9 @@ class CertnCredentialAdmin(Columns, BaseAdmin):
         # Out here the admin's own transaction has ended.
         saved = getattr(request, SAVED, None)
         if saved is not None and VERIFY in request.POST:
-            after_commit(partial(self._verify, request, [(saved.pk, saved.name)]))
+            # Nothing is read in between: a call that wants a token of the new key before it is
+            # verified makes an exchange of its own.
+            after_commit(partial(self._verify, request, [(saved.pk, saved.name)], lambda pk: saved))
         return response
 
     def save_model(
@@ -238,10 +240,22 @@ class CertnCredentialAdmin(Columns, BaseAdmin):
         # ATOMIC_REQUESTS holds a transaction open here too. Thousands may be selected, and few of
         # them are reached: no more of them than that is read.
         selected = list(queryset.values_list("pk", "name"))
-        after_commit(partial(self._verify, request, selected))
+        read = self.get_queryset(request).get
+        after_commit(partial(self._verify, request, selected, lambda pk: read(pk=pk)))
 
-    def _verify(self, request: HttpRequest, selected: list[tuple[Any, str]]) -> None:
-        """Verify one after the other while there is time, and report by outcome."""
+    def _verify(
+        self,
+        request: HttpRequest,
+        selected: list[tuple[Any, str]],
+        read: Callable[[Any], CertnCredential],
+    ) -> None:
+        """Verify one after the other while there is time, and report by outcome.
+
+        Args:
+            request: whose user did it, and gets the messages.
+            selected: primary keys and names.
+            read: returns the row of a primary key.
+        """
         end = monotonic() + VERIFY_BUDGET
         is_seen = self.has_view_permission(request)
         report = Report(partial(page_url, self, "change") if is_seen else None)
@@ -250,7 +264,7 @@ class CertnCredentialAdmin(Columns, BaseAdmin):
                 report.unreached = selected[position:]
                 break
             try:
-                credential = self.get_queryset(request).get(pk=pk)
+                credential = read(pk)
                 outcome = verify(credential)
             except (CertnCredential.DoesNotExist, CredentialNotFoundError):
                 report.gone.append((pk, name))
