@@ -147,8 +147,7 @@ def lines(result: Result, verbosity: int, paint: Callable[[Status], str]) -> Ite
     if probe and result.ok:
         users = ""
         if probe.count is not None:
-            users = ngettext(", %(count)d user", ", %(count)d users", probe.count)
-            users %= {"count": probe.count}
+            users = f", {probe.count} user{'' if probe.count == 1 else 's'}"
         yield f"    GET {USERS_PATH}: {paint(probe.status)} (HTTP {probe.http_status}{users})"
 
 
