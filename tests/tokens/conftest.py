@@ -7,9 +7,8 @@ import pytest
 from django_certn.answers import TokenResponse
 from django_certn.conf import Environment
 from django_certn.exceptions import CertnUnavailableError
-from django_certn.fields import Secret
 from django_certn.keys import Key
-from django_certn.secret import MaskedStr
+from django_certn.secret import MaskedStr, Secret
 from django_certn.tokens.lookup import Row
 from django_certn.tokens.service import install
 from django_certn.tokens.tenant import Place
