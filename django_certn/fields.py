@@ -40,9 +40,10 @@ __all__ = [
 ]
 
 
-def encrypt(text: str) -> str:
-    """Return the ciphertext of the text, under the first key of ``FIELD_ENCRYPTION_KEY``."""
-    ciphertext: bytes = package.encrypt_str(text)
+def encrypt(secret: str) -> str:
+    """Return the ciphertext of a text, under the first key of ``FIELD_ENCRYPTION_KEY``."""
+    # The variable is called so since trackers mask what is.
+    ciphertext: bytes = package.encrypt_str(secret)
     return ciphertext.decode("ascii")
 
 

@@ -9,7 +9,20 @@ from django.core.exceptions import ValidationError
 from django_certn.pasted import clean_pasted, clean_secret
 from django_certn.secret import MASK, MaskedStr, Secret
 
-__all__ = ["OnText", "SecretFormField"]
+__all__ = ["OnText", "SecretFormField", "WriteOnlyInput"]
+
+
+class WriteOnlyInput(forms.PasswordInput):
+    """A password input whose value is a `Secret` on its way through Django's form."""
+
+    def __init__(self, attrs: Any = None) -> None:
+        # "new-password", or the browser offers the password of whoever is logged in.
+        super().__init__({"autocomplete": "new-password", **(attrs or {})})
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Secret | None:
+        # Trackers show a variable of Django's frames that holds a `str`, be it a masked one.
+        secret = super().value_from_datadict(data, files, name)
+        return None if secret is None else Secret(secret)
 
 
 class SecretFormField(forms.CharField):
@@ -17,21 +30,24 @@ class SecretFormField(forms.CharField):
 
     def __init__(self, **kwargs: Any) -> None:
         # Whatever is asked for: the admin asks for a text input, which would show the secret.
-        # "new-password", or the browser offers the password of whoever is logged in.
-        kwargs["widget"] = forms.PasswordInput(attrs={"autocomplete": "new-password"})
+        kwargs["widget"] = WriteOnlyInput()
         super().__init__(**kwargs)
 
-    def clean(self, value: Any) -> Any:
+    # The variables are called `secret`, for trackers mask what is called so.
+
+    def clean(self, secret: Any) -> Any:
         # Without the field's validators: their errors hold the value as a parameter.
-        value = self.pasted(value)
-        self.validate(value)
-        return clean_secret(value) if value else value
+        secret = self.pasted(secret)
+        self.validate(secret)
+        return clean_secret(secret) if secret else secret
 
     def has_changed(self, initial: object, data: object) -> bool:
         return bool(self.pasted(data))
 
-    def pasted(self, value: Any) -> str:
-        return MaskedStr(clean_pasted(self.to_python(value) or ""))
+    def pasted(self, secret: Any) -> str:
+        if isinstance(secret, Secret):
+            secret = secret.reveal()
+        return MaskedStr(clean_pasted(self.to_python(secret) or ""))
 
 
 class OnText:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from django_certn.conf import Scheme, environment_choices, scheme_of
-from django_certn.formfields import SecretFormField
+from django_certn.formfields import SecretFormField, WriteOnlyInput
 from django_certn.keys import look_swapped, looks_like_api_key
 from django_certn.models import KEY_FIELDS, CertnCredential
 from django_certn.pasted import clean_pasted
@@ -53,7 +53,7 @@ def describe_environments() -> str:
     }
 
 
-class SecretInput(forms.PasswordInput):
+class SecretInput(WriteOnlyInput):
     """A password input that can say, to the form which it is sent with, that it came back empty."""
 
     comes_back = False

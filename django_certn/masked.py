@@ -13,7 +13,8 @@ class MaskedStr(str):
 
     For what has to be a `str`: tokens, since HTTP clients insist, and what a form was sent. Many
     tools shorten a value before they show it, and a slice of a plain subclass of `str` is a `str`.
-    What is made of it by an f-string among other text, or by ``encode()``, is masked no more.
+    What is made of it by an f-string among other text, or by ``encode()``, is masked no more. Its
+    lines, by ``splitlines()``, are asterisks.
 
     It pickles as ciphertext, by what `django_certn.fields` registers; without that, not at all.
     """
@@ -31,6 +32,10 @@ class MaskedStr(str):
 
     def __iter__(self) -> Iterator[str]:
         return map(MaskedStr, super().__iter__())
+
+    def splitlines(self, keepends: bool = False) -> list[str]:
+        """Return asterisks for each line: pytest and difflib put the lines into what they show."""
+        return [MASK + "\n" * keepends for _ in super().splitlines()]
 
     def __radd__(self, other: object) -> "MaskedStr":
         return MaskedStr(str.__add__(other, self)) if isinstance(other, str) else NotImplemented
@@ -68,7 +73,7 @@ for name in (
     *("__add__", "__format__", "__getitem__", "__mod__", "__mul__", "__rmod__", "__rmul__"),
     *("capitalize", "casefold", "center", "expandtabs", "format", "format_map", "join", "ljust"),
     *("lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rjust"),
-    *("rpartition", "rsplit", "rstrip", "split", "splitlines", "strip", "swapcase", "title"),
+    *("rpartition", "rsplit", "rstrip", "split", "strip", "swapcase", "title"),
     *("translate", "upper", "zfill"),
 ):
     setattr(MaskedStr, name, masking(name))

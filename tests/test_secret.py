@@ -19,8 +19,6 @@ MADE_OF_IT = {
     "step": lambda text: text[::2],
     "character": lambda text: text[0],
     "characters": list,
-    "lines": lambda text: text.splitlines(),
-    "lines with ends": lambda text: text.splitlines(keepends=True),
     "words": lambda text: text.split(),
     "words from the right": lambda text: text.rsplit("-", 1),
     "partition": lambda text: text.partition("-"),
@@ -59,6 +57,14 @@ def test_what_is_made_of_a_masked_str_is_equal_and_masked(make):
     shown = repr(made)
     assert "********" in shown
     assert not any(word in shown for word in ("fake", "FAKE", "Fake", "line", "another", "'f'"))
+
+
+def test_its_lines_are_asterisks():
+    text = MaskedStr(TEXT)
+
+    assert text.splitlines() == ["********", "********"]
+    assert text.splitlines(keepends=True) == ["********\n", "********\n"]
+    assert MaskedStr().splitlines() == []
 
 
 def test_what_is_no_text_stays_as_it_is():
