@@ -16,6 +16,8 @@ from django_certn.encryption_key import (
 )
 from django_certn.fields import decrypt, encrypt, is_current
 
+pytestmark = pytest.mark.standalone
+
 KEY = "dGVzdHMtb25seS1mYWtlLWVuY3J5cHRpb24ta2V5ISE="
 OTHER_KEY = "YW5vdGhlci1mYWtlLWVuY3J5cHRpb24ta2V5LTEyMyE="
 STANDARD = "+/" + KEY[2:]
