@@ -247,21 +247,32 @@ def check_cache_is_shared(
 def check_cache_in_requests(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Find a token cache in a database that each request holds a transaction on."""
+    """Find a token cache in a database that requests keep from answering it."""
     cache = token_cache()
     if not isinstance(cache, BaseDatabaseCache):
         return []
     alias = router.db_for_write(cache.cache_model_class)
-    if not connections[alias].settings_dict["ATOMIC_REQUESTS"]:
-        return []
-    return [
-        Warning(
-            f"The tokens of Certn are in a cache in the database {alias!r}, which has "
+    settings_dict = connections[alias].settings_dict
+    problem = ""
+    if settings_dict["ATOMIC_REQUESTS"]:
+        problem = (
             "ATOMIC_REQUESTS. They are read and written on a second connection, outside of the "
             "request's transaction, so nothing is lost when that is rolled back. But they wait for "
             "what the request has locked, while the request waits for them: on SQLite the whole "
-            "database, elsewhere the rows of a cache that it has cleared. After some seconds the "
-            "cache is left alone for a while, and each process fetches tokens of its own.",
+            "database, elsewhere the rows of a cache that it has cleared."
+        )
+    elif settings_dict.get("OPTIONS", {}).get("pool"):
+        problem = (
+            "a connection pool. They are read and written on a connection of their own, and wait "
+            "for one while requests that wait for a token hold all that the pool has."
+        )
+    if not problem:
+        return []
+    return [
+        Warning(
+            f"The tokens of Certn are in a cache in the database {alias!r}, which has {problem} "
+            "After some seconds the cache is left alone for a while, and each process fetches "
+            "tokens of its own.",
             hint="Let CERTN_CACHE_ALIAS name another cache, such as Redis, Memcached or files.",
             id="django_certn.W004",
         )

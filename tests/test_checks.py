@@ -394,6 +394,13 @@ class TestCacheInRequests:
         assert "'default'" in message.msg
         assert "CERTN_CACHE_ALIAS" in message.hint
 
+    def test_a_connection_pool(self, database_cache, monkeypatch):
+        options = {"pool": {"max_size": 4}}
+        monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", options)
+        (message,) = found().values()
+        assert message.id == "django_certn.W004"
+        assert "a connection pool" in message.msg
+
     def test_without_atomic_requests(self, database_cache):
         assert found() == {}
 
