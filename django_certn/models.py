@@ -10,22 +10,13 @@ from django.utils.translation import gettext_lazy as _
 
 from django_certn import tenancy
 from django_certn.conf import Scheme, conf, environment_choices, scheme_of
-from django_certn.exceptions import (
-    CertnConfigurationError,
-    CredentialNotFoundError,
-    Status,
-)
+from django_certn.exceptions import CertnConfigurationError, CredentialNotFoundError, Status
 from django_certn.expiry import end_of_key
 from django_certn.fields import EncryptedSecretField
 from django_certn.keys import Key, validate_client_id, validate_name, validate_pasted_client_id
+from django_certn.managers import StoredManager
 from django_certn.pasted import VSCHAR, clean_pasted
-from django_certn.querysets import (
-    CertnCredentialQuerySet,
-    PairValidator,
-    apart,
-    refuse_erasing,
-    takes_secret_along,
-)
+from django_certn.querysets import PairValidator, apart, refuse_erasing, takes_secret_along
 from django_certn.secret import UndecryptableSecret
 
 __all__ = ["CertnCredential", "Key"]
@@ -40,54 +31,8 @@ VERIFIED_FIELDS = {
 }
 
 
-def can_be_stored(name: str) -> bool:
-    """Return whether a database takes the name: some raise for these, others find nothing."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # half a surrogate pair
-        return False
-    return "\0" not in name
-
-
-class CertnCredentialManager(models.Manager["CertnCredential"]):
-    def get_queryset(self) -> "models.QuerySet[CertnCredential]":
-        return CertnCredentialQuerySet(self.model, using=self._db)
-
-    def get_by_natural_key(self, name: str) -> "CertnCredential":
-        return self.get(name=name)
-
-    def stored(self, credential: "str | CertnCredential") -> "CertnCredential":
-        """Return the row as it is stored now, read where it is written and not from a replica.
-
-        An instance stands for its row; what it holds in memory has no part in this.
-
-        Raises:
-            CredentialNotFoundError: there is no such row.
-        """
-        if isinstance(credential, str):
-            row = None
-            if can_be_stored(credential):
-                using = self._db or router.db_for_write(self.model)
-                row = self.using(using).filter(name=credential).first()
-            # MySQL takes "Acme" for "acme"; a name never stands for another credential.
-            if row is None or row.name != credential:
-                raise CredentialNotFoundError(
-                    f"No Certn credential is named {credential!r}: add it in the admin, "
-                    "or name one that is there."
-                )
-            return row
-        if not isinstance(credential, CertnCredential):
-            raise TypeError("A credential is given by its name or as a CertnCredential.")
-        row = None
-        if not credential._state.adding:
-            credential.check_tenant()
-            using = router.db_for_write(self.model, instance=credential)
-            row = self.using(using).filter(pk=credential.pk).first()
-        if row is None:
-            raise CredentialNotFoundError(
-                f"The Certn credential {credential.name!r} is not stored: save it first."
-            )
-        return row
+class CertnCredentialManager(StoredManager["CertnCredential"]):
+    """Reads the rows of this app."""
 
 
 class CertnCredential(models.Model):

@@ -134,7 +134,7 @@ def attempt(key: Key, timeout: float) -> int | TokenError:
     request = requests.Request(
         "GET",
         key.environment.base_url + CASE_PATH,
-        auth=HeaderAuth(f"Api-Key {key.client_secret.reveal()}"),
+        auth=HeaderAuth("Api-Key " + key.client_secret.reveal()),
     )
     answer = fetch(requests.Session(), request, timeout=timeout)
     outcome = interpret(answer)

@@ -22,6 +22,7 @@ LAYERS = [
     ["formfields"],
     ["fields"],
     ["keys", "querysets", "tenancy"],
+    ["managers"],
     ["models", "signals"],
     ["reencryption"],
     ["transport", "answers", "decoding", "failures", "oauth", "probe"],
