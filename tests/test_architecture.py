@@ -16,7 +16,7 @@ ROOT = Path(django_certn.__file__).parent
 LAYERS = [
     ["exceptions"],
     ["conf", "encryption_key"],
-    ["expiry", "masked"],
+    ["expiry", "masked", "origin"],
     ["pasted"],
     ["secret"],
     ["formfields"],
@@ -28,7 +28,8 @@ LAYERS = [
     ["transport", "answers", "decoding", "failures", "oauth", "probe"],
     ["tokens"],
     ["explanations", "outcomes", "sentences", "verification"],
-    ["client", "forms", "checks", "management", "testing"],
+    ["client", "requests_auth", "session", "httpx"],
+    ["forms", "checks", "management", "testing"],
     ["admin", "changelist", "notices", "templatetags"],
 ]
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
@@ -37,7 +38,8 @@ LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 OUTSIDE = {"apps", "migrations", "sandbox"}
 
 PUBLIC = {
-    "client": {"auth_headers"},
+    "client": {"CertnAuth", "CertnSession", "aauth_headers", "auth_headers", "base_url"},
+    "httpx": {"CertnAuth"},
     "exceptions": {"CertnError", "CertnConfigurationError", "TokenError"},
     "models": {"CertnCredential"},
     "signals": {"credential_verified"},
