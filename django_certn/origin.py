@@ -95,12 +95,13 @@ def upgrade(link: str, base_url: str) -> str:
     https://www.django-rest-framework.org/api-guide/pagination/ and Django's
     SECURE_PROXY_SSL_HEADER.
     """
-    origin = origin_of(base_url)
-    try:
-        parts = urlsplit(link)
-        is_own = (parts.scheme, parts.hostname) == ("http", origin and origin[1])
-        if origin and is_own and origin[0] == "https" and parts.port in (None, 80, origin[2]):
-            return SplitResult("https", urlsplit(base_url).netloc, *parts[2:]).geturl()
-    except ValueError:
-        pass
+    own, there = origin_of(base_url), origin_of(link)
+    if (
+        own
+        and there
+        and (own[0], there[0]) == ("https", "http")
+        and own[1] == there[1]
+        and there[2] in (PORTS["http"], own[2])
+    ):
+        return SplitResult("https", urlsplit(base_url).netloc, *urlsplit(link)[2:]).geturl()
     return link

@@ -70,7 +70,10 @@ class CertnAuth(AuthBase):
         if response.is_redirect:
             self._redirected(response)
             return response
-        request.deregister_hook("response", self._answered)
+        # Another list: the hooks of the caller are being called from the one that is there.
+        request.hooks["response"] = [
+            hook for hook in request.hooks["response"] if hook != self._answered
+        ]
         # What we set is masked: this is neither netrc's login nor another origin.
         if response.status_code != requests.codes.unauthorized or not isinstance(
             refused, MaskedStr
@@ -98,10 +101,11 @@ def refuse_redirect(response: requests.Response) -> None:
     method = response.request.method
     if method not in SAFE_METHODS:
         response.close()
+        asked = f"{method} to {describe(response.request.url or '')}"
         raise UnsafeRequestError(
-            f"{method} to {describe(response.request.url or '')} was answered with a redirect (HTTP "
-            f"{response.status_code}), which is followed for GET and HEAD alone; nothing was sent "
-            "to its target. Is the slash at the end of the path missing?"
+            f"{asked} was answered with a redirect (HTTP {response.status_code}), which is "
+            "followed for GET and HEAD alone; nothing was sent to its target. Is the slash at the "
+            "end of the path missing?"
         )
 
 
@@ -139,7 +143,7 @@ def send_again(
     # The same object: should the answer be a redirect, requests goes on with this one.
     request.headers["Authorization"] = header
     started = time.monotonic()
-    answer: requests.Response = response.connection.send(request, **kwargs)  # type: ignore[attr-defined]
+    answer: requests.Response = response.connection.send(request, **kwargs)
     answer.elapsed = timedelta(seconds=time.monotonic() - started)
     answer.history.append(response)
     return answer

@@ -1,7 +1,6 @@
 """A session of requests that knows where a credential's requests go."""
 
 import copy
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -18,6 +17,7 @@ from django_certn.exceptions import UnsafeRequestError
 from django_certn.origin import describe, join, origin_of, upgrade
 from django_certn.requests_auth import CertnAuth, refuse_redirect, take_off
 from django_certn.tokens.service import authorization
+from django_certn.verification import is_seconds
 
 if TYPE_CHECKING:
     from django_certn.models import CertnCredential
@@ -95,21 +95,16 @@ class CertnSession(requests.Session):
         return super().send(request, **kwargs)
 
     def resolve_redirects(
-        self,
-        resp: requests.Response,
-        req: requests.PreparedRequest,
-        *args: Any,
-        yield_requests: bool = False,
-        **kwargs: Any,
+        self, resp: requests.Response, req: requests.PreparedRequest, *args: Any, **kwargs: Any
     ) -> Any:
         """Follow redirects, of GET and HEAD alone.
 
         Raises:
             UnsafeRequestError: another method is redirected; nothing is sent to the target.
         """
-        if resp.is_redirect and not yield_requests:  # which only looks where it would go
+        if resp.is_redirect and not kwargs.get("yield_requests"):  # which only looks ahead
             refuse_redirect(resp)
-        return super().resolve_redirects(resp, req, *args, yield_requests=yield_requests, **kwargs)
+        return super().resolve_redirects(resp, req, *args, **kwargs)
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
@@ -202,7 +197,7 @@ class Patience(Retry):
     ) -> Any:
         if response is not None and (self.get_retry_after(response) or 0) > MAX_RETRY_AFTER:
             # The answer is returned: raise_on_status is off.
-            raise MaxRetryError(kwargs.get("_pool"), url or "")
+            raise MaxRetryError(kwargs["_pool"], url or "")
         return super().increment(method, url, response, *args, **kwargs)
 
     def get_retry_after(self, response: Any) -> float | None:
@@ -213,8 +208,8 @@ class Patience(Retry):
 
 
 def is_timeout(value: object) -> bool:
-    parts = value if isinstance(value, tuple) else (value,)
-    return 0 < len(parts) < 3 and all(
-        isinstance(part, int | float) and not isinstance(part, bool) and 0 < part < math.inf
-        for part in parts
-    )
+    try:
+        connect, read = value if isinstance(value, tuple) else (value, value)
+    except ValueError:
+        return False
+    return is_seconds(connect) and is_seconds(read)

@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_any(self):
         endpoint = self.server.endpoint
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.read_body()
         answer = endpoint._take(Recorded(self.command, self.path, self.headers, body))
         self.close_connection = True
         endpoint._closing.wait(answer.delay)
@@ -121,6 +121,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+
+    def read_body(self):
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
     do_HEAD = do_OPTIONS = do_CONNECT = handle_any  # noqa: N815
