@@ -4,17 +4,15 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from django_certn.exceptions import CertnError
 from django_certn.origin import origin_of, require_origin
+from django_certn.tokens.memo import Memo
 from django_certn.tokens.service import aauthorization, areplace, authorization, replace
-
-if TYPE_CHECKING:
-    from django_certn.models import CertnCredential
-    from django_certn.tokens.memo import Memo
+from django_certn.tokens.tenant import Name
 
 __all__ = ["CertnAuth"]
 
@@ -38,7 +36,7 @@ class CertnAuth(httpx.Auth):
         CertnError: what `django_certn.tokens.get_token` raises.
     """
 
-    def __init__(self, name: "str | CertnCredential" = "default") -> None:
+    def __init__(self, name: Name = "default") -> None:
         self.name = name
 
     def __repr__(self) -> str:
@@ -74,7 +72,7 @@ class CertnAuth(httpx.Auth):
         if try_again(request, memo, await areplace(self.name, memo.authorization)):
             yield request
 
-    def _authorize(self, request: httpx.Request, memo: "Memo") -> Callable[[], bool]:
+    def _authorize(self, request: httpx.Request, memo: Memo) -> Callable[[], bool]:
         require_origin(address_of(request), memo.base_url, self.name)
         request.headers["Authorization"] = memo.authorization
         return rewinder(request.stream)
@@ -89,7 +87,7 @@ def address_of(request: httpx.Request) -> str:
     return f"{url.scheme}://{user}{host}" + ("" if url.port is None else f":{url.port}")
 
 
-def is_refused(response: httpx.Response, memo: "Memo") -> bool:
+def is_refused(response: httpx.Response, memo: Memo) -> bool:
     """Return whether the own origin refuses our header; the answer may come from a redirect."""
     return (
         response.status_code == HTTPStatus.UNAUTHORIZED
@@ -98,7 +96,7 @@ def is_refused(response: httpx.Response, memo: "Memo") -> bool:
     )
 
 
-def try_again(request: httpx.Request, refused: "Memo", memo: "Memo | None") -> bool:
+def try_again(request: httpx.Request, refused: Memo, memo: Memo | None) -> bool:
     # The row may have moved to another environment meanwhile: the next request goes there.
     if memo is None or origin_of(memo.base_url) != origin_of(refused.base_url):
         return False

@@ -3,7 +3,7 @@
 import time
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin
 
 import requests
@@ -12,12 +12,10 @@ from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 
 from django_certn.exceptions import CertnError, UnsafeRequestError
+from django_certn.masked import MaskedStr
 from django_certn.origin import describe, origin_of, require_origin
-from django_certn.secret import MaskedStr
 from django_certn.tokens.service import authorization, replace
-
-if TYPE_CHECKING:
-    from django_certn.models import CertnCredential
+from django_certn.tokens.tenant import Name
 
 __all__ = ["CertnAuth"]
 
@@ -46,7 +44,7 @@ class CertnAuth(AuthBase):
             `django_certn.tokens.get_token` raises.
     """
 
-    def __init__(self, name: "str | CertnCredential" = "default") -> None:
+    def __init__(self, name: Name = "default") -> None:
         self.name = name
 
     def __repr__(self) -> str:
@@ -57,7 +55,7 @@ class CertnAuth(AuthBase):
         require_origin(request.url or "", memo.base_url, self.name)
         request.headers["Authorization"] = memo.authorization
         if self._answered not in request.hooks["response"]:
-            request.register_hook("response", self._answered)
+            request.register_hook("response", self._answered)  # type: ignore[no-untyped-call]
         return request
 
     def _answered(self, response: requests.Response, **kwargs: Any) -> requests.Response:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -17,10 +17,8 @@ from django_certn.exceptions import UnsafeRequestError
 from django_certn.origin import describe, join, origin_of, upgrade
 from django_certn.requests_auth import CertnAuth, refuse_redirect, take_off
 from django_certn.tokens.service import authorization
+from django_certn.tokens.tenant import Name
 from django_certn.verification import is_seconds
-
-if TYPE_CHECKING:
-    from django_certn.models import CertnCredential
 
 __all__ = ["CertnSession"]
 
@@ -54,9 +52,7 @@ class CertnSession(requests.Session):
 
     __attrs__ = [*requests.Session.__attrs__, "name", "timeout"]  # noqa: RUF012 - what is pickled
 
-    def __init__(
-        self, name: "str | CertnCredential" = "default", *, timeout: Timeout | None = None
-    ) -> None:
+    def __init__(self, name: Name = "default", *, timeout: Timeout | None = None) -> None:
         if timeout is not None and not is_timeout(timeout):
             raise ValueError("A timeout is a number of seconds above 0, or two of them.")
         super().__init__()

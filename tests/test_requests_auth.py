@@ -80,6 +80,15 @@ def test_the_401_is_in_the_history(url, endpoint):
     assert response.elapsed.total_seconds() > 0
 
 
+def test_a_redirect_after_a_401_has_the_new_header(url, endpoint):
+    endpoint.answer(401, path=PATH, times=1)
+    endpoint.answer(302, b"", {"Location": "/api/others/"}, path=PATH, times=1)
+    endpoint.answer(200, {"others": 1}, path="/api/others/")
+    assert get(url).json() == {"others": 1}
+    sent = [r.headers["Authorization"] for r in endpoint.requests if r.path == "/api/others/"]
+    assert sent == [get_token().authorization]
+
+
 def test_hooks_and_adapters_of_the_caller_stay(url, endpoint):
     seen = []
 
@@ -125,7 +134,8 @@ def test_prepared_twice_it_is_one_hook(url):
 def test_a_redirect_of_another_method_raises(url, endpoint, method, status, make):
     endpoint.answer(status, b"", {"Location": "/api/others/"}, path=PATH)
     with make() as session, pytest.raises(UnsafeRequestError, match="slash at the end") as caught:
-        session.request(method, url, auth=CertnAuth(), timeout=TIMEOUT)
+        session.auth = session.auth or CertnAuth()
+        session.request(method, url, timeout=TIMEOUT)
     assert f"{method} to {endpoint.url} was answered with a redirect (HTTP {status})" in str(
         caught.value
     )
@@ -137,6 +147,21 @@ def test_the_target_of_a_redirect_is_not_in_the_error(url, endpoint):
     with pytest.raises(UnsafeRequestError) as caught:
         requests.post(url, auth=CertnAuth(), timeout=TIMEOUT)
     assert "fake-echo" not in str(caught.value)
+
+
+def test_a_401_to_the_login_of_a_netrc_is_no_word_about_the_token(
+    url, endpoint, tmp_path, monkeypatch
+):
+    """Requests sends that one after a redirect; a CertnSession does not."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login fake password fake\n", encoding="utf-8")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    endpoint.answer(302, b"", {"Location": "/api/others/"}, path=PATH)
+    endpoint.answer(401, path="/api/others/")
+    assert get(url).status_code == 401
+    assert endpoint.count("/api/others/", "GET") == 1
+    assert endpoint.count() == 1
 
 
 def test_from_http_to_https_it_does_not_go_along(make_credential, settings):
