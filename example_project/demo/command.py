@@ -132,12 +132,15 @@ def what_to_click(site_port: int, sandbox_port: int, password: str) -> str:
     return f"""
 What to click:
 1. {site}/ - log in as admin, password {password}.
-   You see users that were fetched with the stored key.
+   You see users that were fetched with the pair "default", and on {site}/centric/
+   cases that were fetched with the API key "centric".
 2. http://{HOST}:{sandbox_port}/partner/ - press "Refresh keys", then OK.
    From now on the stored key is lost. Leave the page with the new pair open.
 3. {site}/admin/django_certn/certncredential/ - tick "default", run "Verify selected".
    It says that the key is rejected, and what to do.
 4. Open "default", paste the new pair, press "Save and verify". It works again.
+5. http://{HOST}:{sandbox_port}/partner/api-keys/ - make a second API key, paste it into
+   "centric", press "Save and verify", and revoke the first one. Nothing fails in between.
 
 In another terminal: {command}
 All of it is kept in {state.FOLDER}; delete that folder to begin anew.

@@ -1,4 +1,4 @@
-"""The page, and the admin in which the key is entered."""
+"""The pages, and the admin in which the keys are entered."""
 
 from django.contrib import admin
 from django.urls import path
@@ -6,6 +6,7 @@ from django.urls import path
 from example import views
 
 urlpatterns = [
-    path("", views.users, name="users"),
+    path("", views.listing, {"name": "default"}, name="default"),
+    path("centric/", views.listing, {"name": "centric"}, name="centric"),
     path("admin/", admin.site.urls),
 ]

@@ -1,6 +1,5 @@
-"""The one page: the users of the Certn account."""
+"""A page for each key: what the API has that the key is for."""
 
-from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -10,70 +9,60 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from django_certn.client import auth_headers
-from django_certn.conf import conf
+from django_certn.client import CertnSession
 from django_certn.exceptions import CertnError, CredentialNotFoundError
 from django_certn.models import CertnCredential
-from django_certn.tokens import get_token, invalidate_token
-
-# Seconds. Without a limit, `requests` waits for ever.
-TIMEOUT = 10.0
 
 
 class UnexpectedAnswerError(Exception):
-    """What came from Certn is no list of users; the text says so, as a sentence."""
+    """What came from Certn is no list; the text says so, as a sentence."""
 
 
 # People's names and addresses: for the site's own staff, and no copy stays in a browser's cache.
 @require_safe
 @staff_member_required
 @never_cache
-def users(request: HttpRequest) -> HttpResponse:
-    """Show the users of the Certn account, or what is in the way and what to do about it."""
+def listing(request: HttpRequest, name: str) -> HttpResponse:
+    """Show what is to be had with the credential ``name``, or what is in the way."""
+    title, path = what_to_show(name)
     try:
-        people = fetch_users()
+        items = fetch(name, path)
     except CredentialNotFoundError:
-        return failure(request, "no_credential")
+        return failure(request, name, "no_credential")
     except CertnError as error:
         # Every one of them is a sentence that may be shown: none holds a secret.
-        return failure(request, "certn_error", error)
+        return failure(request, name, "certn_error", error)
+    except requests.HTTPError as error:
+        status = getattr(error.response, "status_code", "unknown")
+        sentence = f"Certn answered with the HTTP status {status}."
+        return failure(request, name, "certn_error", UnexpectedAnswerError(sentence))
     except requests.RequestException:
         # Its text holds host and path, which is news to no staff and no help either.
-        return failure(request, "no_answer")
+        return failure(request, name, "no_answer")
     except UnexpectedAnswerError as error:
-        return failure(request, "unexpected_answer", error)
-    return render(request, "example/users.html", {"people": people})
+        return failure(request, name, "unexpected_answer", error)
+    return render(request, "example/listing.html", {"name": name, "title": title, "items": items})
 
 
-def fetch_users() -> list[dict[str, Any]]:
-    response = get_users()
-    if response.status_code == HTTPStatus.UNAUTHORIZED:
-        # A token can die before its time: somebody refreshed the keys, say. It is dropped for all
-        # processes, and the next one is asked for once.
-        invalidate_token("default", get_token())
-        response = get_users()
-    if response.status_code != HTTPStatus.OK:
-        raise UnexpectedAnswerError(f"Certn answered with the HTTP status {response.status_code}.")
-    content = response.json()
-    people = content.get("results") if isinstance(content, dict) else None
-    if not isinstance(people, list):
-        raise UnexpectedAnswerError("Certn answered with something else than a list of users.")
-    return people
+def what_to_show(name: str) -> tuple[str, str]:
+    """Return the title and the path of what the API has that the key is for; its row decides."""
+    # An API key has no Client ID.
+    is_pair = CertnCredential.objects.filter(name=name).exclude(client_id="").exists()
+    return ("Users", "/api/v1/users/") if is_pair else ("Cases", "/api/public/cases/")
 
 
-def get_users() -> requests.Response:
-    headers = auth_headers()
-    # The token goes where its key belongs, whichever environment was chosen in the admin.
-    credential = CertnCredential.objects.stored("default")
-    url = conf.environment(credential.environment).base_url + "/api/v1/users/"
-    return requests.get(url, headers=headers, timeout=TIMEOUT)
+def fetch(name: str, path: str) -> list[dict[str, Any]]:
+    # The same for a pair and an API key: header, host and time limit are the session's business.
+    with CertnSession(name) as certn:
+        pages = [page.get("results") for page in certn.pages(path)]
+    if not all(isinstance(page, list) for page in pages):
+        raise UnexpectedAnswerError("Certn answered with something else than a list.")
+    return [item for page in pages for item in page]
 
 
-def failure(request: HttpRequest, kind: str, error: Exception | None = None) -> HttpResponse:
+def failure(
+    request: HttpRequest, name: str, kind: str, error: Exception | None = None
+) -> HttpResponse:
     # 503: whoever watches the site must not take this page for a good one.
-    return render(
-        request,
-        "example/failure.html",
-        {"kind": kind, "sentence": str(error or "")},
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
-    )
+    context = {"name": name, "kind": kind, "sentence": str(error or "")}
+    return render(request, "example/failure.html", context, status=503)

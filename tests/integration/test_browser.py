@@ -172,6 +172,8 @@ def test_a_key_goes_in_is_lost_and_is_replaced(context, demo):
     # The site, and not only the admin, works with the new key, and nobody was logged out meanwhile.
     admin.go_to("/")
     assert "ada.example@example.com" in admin.page.content()
+    admin.click(admin.page.get_by_role("link", name="centric"))
+    assert "Cases at Certn" in admin.page.content()
 
     admin.keep_sources()
     assert sum(CREDENTIALS in url for url, _ in admin.sources) > 8

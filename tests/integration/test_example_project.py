@@ -276,10 +276,15 @@ def control(demo, method, name, content):
 
 
 class TestPage:
-    def test_lists_users(self, demo, staff):
-        page = staff.get(demo.url, timeout=10)
+    @pytest.mark.parametrize(
+        ("path", "shown"),
+        # The first and the last one: the list has two pages.
+        [("/", ["ada.example@example", "cleo.stand-in@"]), ("/centric/", ["0101", "0103"])],
+    )
+    def test_lists_what_the_key_is_for(self, demo, staff, path, shown):
+        page = staff.get(f"{demo.url}{path}", timeout=10)
         assert page.status_code == 200
-        assert "ada.example@example.com" in page.text
+        assert all(each in page.text for each in shown)
         assert "no-store" in page.headers["Cache-Control"]
 
     def test_is_for_staff(self, demo):
@@ -296,15 +301,16 @@ class TestPage:
     @pytest.mark.parametrize(
         ("fault", "sentence"),
         [
-            ("unavailable", "Certn answered with the HTTP status 503."),
-            ("not-json", "the list of users could not be fetched"),
+            ("retired", "Certn answered with the HTTP status 410."),
+            ("not-json", "The list could not be fetched."),
         ],
     )
     def test_says_what_failed_at_the_api(self, demo, staff, fault, sentence):
-        control(demo, "PUT", "faults", {"fault": fault, "path": "/api/v1/users/"})
-        page = staff.get(demo.url, timeout=10)
-        assert page.status_code == 503
-        assert sentence in page.text
+        for path in ("/", "/centric/"):
+            control(demo, "PUT", "faults", {"fault": fault, "path": "/api/"})
+            page = staff.get(f"{demo.url}{path}", timeout=10)
+            assert page.status_code == 503
+            assert sentence in page.text
 
     def test_the_command_works_in_another_terminal(self, demo):
         done = demo.manage("certn_check", "--probe", "--format", "json")
@@ -316,11 +322,22 @@ class TestPage:
         }
 
 
-def test_the_page_without_a_key_and_with_one_that_is_refused(kept):
+def test_the_row_decides(kept):
     with RunningDemo(kept) as demo, log_in(demo) as session:
+        key = session.post(f"{demo.sandbox_url}/__sandbox__/api-keys", json={}, timeout=10).json()
         credential(
             kept,
-            "credential.client_id = 'sandbox-rejected'\n"
+            "credential.environment, credential.client_id = 'local-centric', ''\n"
+            f"credential.client_secret = {key['api_key']!r}\n"
+            "credential.save()",
+        )
+        page = session.get(demo.url, timeout=10)
+        assert page.status_code == 200
+        assert "Cases at Certn" in page.text
+
+        credential(
+            kept,
+            "credential.environment, credential.client_id = 'local', 'sandbox-rejected'\n"
             "credential.client_secret = 'sandbox-fake'\n"
             "credential.save()",
         )
@@ -332,3 +349,4 @@ def test_the_page_without_a_key_and_with_one_that_is_refused(kept):
         page = session.get(demo.url, timeout=10)
         assert page.status_code == 503
         assert "/admin/django_certn/certncredential/add/" in page.text
+        assert "<code>default</code>" in page.text
