@@ -54,10 +54,12 @@ def what_to_show(name: str) -> tuple[str, str]:
 def fetch(name: str, path: str) -> list[dict[str, Any]]:
     # The same for a pair and an API key: header, host and time limit are the session's business.
     with CertnSession(name) as certn:
-        pages = [page.get("results") for page in certn.pages(path)]
-    if not all(isinstance(page, list) for page in pages):
-        raise UnexpectedAnswerError("Certn answered with something else than a list.")
-    return [item for page in pages for item in page]
+        items: list[dict[str, Any]] = []
+        for page in certn.pages(path):
+            if not isinstance(page.get("results"), list):
+                raise UnexpectedAnswerError("Certn answered with something else than a list.")
+            items += page["results"]
+    return items
 
 
 def failure(
