@@ -2,13 +2,14 @@
 
 import math
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import NamedTuple
+from urllib.parse import quote
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
-from django.utils import timezone
 
 from django_certn import tenancy
 from django_certn.answers import TokenResponse
@@ -20,15 +21,12 @@ from django_certn.exceptions import (
     TokenError,
 )
 from django_certn.keys import Key
-from django_certn.models import VERIFIED_FIELDS, CertnCredential
+from django_certn.models import CertnCredential
 from django_certn.outcomes import Verification, aware
-from django_certn.querysets import holding
-from django_certn.signals import credential_verified
+from django_certn.recording import conclude
 from django_certn.tokens.service import installed
 
 __all__ = ["Verification", "averify", "verify"]
-
-ATTEMPTS = 5  # to record an outcome while others re-encrypt the row
 
 
 def verify(
@@ -40,7 +38,8 @@ def verify(
     exchange, whose token goes into the cache, or for an API key a GET of a case that does not
     exist. The outcome is recorded only if the row still holds the key that was verified, without a
     ``post_save`` and without a change to ``updated_at``. Then the signal
-    `django_certn.signals.credential_verified` is sent.
+    `django_certn.signals.credential_verified` is sent, and `credential_status_changed` when the
+    outcome differs from the one before.
 
     Args:
         name_or_credential: an instance stands for its row, in the database that it came from, never
@@ -61,7 +60,10 @@ def verify(
     https://docs.certn.co/api/guides/use-the-api/get-your-access-token
     https://centric-api-docs.certn.co/reference/error-handling.md
     """
-    return verify_for_token(name_or_credential, timeout=timeout)[0]
+    row, request = read(name_or_credential, timeout)
+    outcome = request.make() if isinstance(request, LiveRequest) else request
+    conclude(row, outcome.verification, name_or_credential)
+    return outcome.verification
 
 
 async def averify(
@@ -74,23 +76,13 @@ async def averify(
     The row is read, and the outcome recorded, on the thread that Django has for the request; the
     request to Certn has a thread of its own.
     """
-    row = await sync_to_async(stored)(name_or_credential, timeout)
-    verification, _ = await sync_to_async(examine, thread_sensitive=False)(row, timeout)
-    await sync_to_async(conclude)(row, verification, name_or_credential)
-    return verification
-
-
-def verify_for_token(
-    name_or_credential: str | CertnCredential,
-    *,
-    timeout: float | None = None,
-    using: str | None = None,
-) -> tuple[Verification, TokenResponse | None]:
-    """Do what `verify` does, in the database of that alias, and return the fresh token as well."""
-    row = stored(name_or_credential, timeout, using)
-    verification, response = examine(row, timeout)
-    conclude(row, verification, name_or_credential)
-    return verification, response
+    row, request = await sync_to_async(read)(name_or_credential, timeout)
+    if isinstance(request, LiveRequest):
+        outcome = await sync_to_async(request.make, thread_sensitive=False)()
+    else:
+        outcome = request
+    await sync_to_async(conclude)(row, outcome.verification, name_or_credential)
+    return outcome.verification
 
 
 def stored(
@@ -101,21 +93,73 @@ def stored(
     return CertnCredential.objects.db_manager(using).stored(name_or_credential)
 
 
-def conclude(
-    row: CertnCredential, verification: Verification, name_or_credential: str | CertnCredential
-) -> None:
-    """Record the outcome, on the caller's instance too, and send the signal."""
-    fields = record(row, verification)
-    if isinstance(name_or_credential, CertnCredential):
-        for name, value in fields.items():
-            setattr(name_or_credential, name, value)
-    credential_verified.send_robust(CertnCredential, verification=verification, using=row._state.db)
+def read(
+    name_or_credential: str | CertnCredential, timeout: float | None
+) -> "tuple[CertnCredential, LiveRequest | Outcome]":
+    row = stored(name_or_credential, timeout)
+    return row, prepare(row, timeout)
 
 
-def examine(
-    row: CertnCredential, timeout: float | None
-) -> tuple[Verification, TokenResponse | None]:
-    """Make the request, if there is a key to make it with, and report how it ended."""
+class Outcome(NamedTuple):
+    """How a verification ended.
+
+    Attributes:
+        verification: what is recorded of it.
+        response: of a pair that works, the fresh token.
+        requests: how many it took, of those that an endpoint counts.
+    """
+
+    verification: Verification
+    response: TokenResponse | None = None
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRequest:
+    """What Certn is about to be asked. Whoever asks needs no database, so any thread may.
+
+    Attributes:
+        key: what to ask about.
+        budget: seconds for the whole request.
+        outcome: makes the verification of how it ended.
+    """
+
+    key: Key
+    budget: float
+    outcome: Callable[..., Verification]
+
+    def make(self) -> Outcome:
+        """Make the request, and report how it ended."""
+        started = time.monotonic()
+        try:
+            http_status, response = ask(self.key, self.budget)
+        except TokenError as error:
+            was_sent = error.status != Status.MISCONFIGURED
+            verification = self.outcome(
+                error.status,
+                http_status=error.http_status,
+                error_code=error.error_code,
+                latency=seconds_since(started) if was_sent else None,
+                retry_after=error.retry_after,
+            )
+            is_refused = error.http_status == HTTPStatus.UNAUTHORIZED
+            twice = is_refused and is_encoded(self.key)  # then the plain pair was tried as well
+            return Outcome(verification, None, 2 if twice else int(was_sent))
+        verification = self.outcome(
+            Status.OK,
+            http_status=http_status,
+            expires_in=response.expires_in if response else None,
+            latency=seconds_since(started),
+        )
+        return Outcome(verification, response, 1)
+
+
+def prepare(row: CertnCredential, timeout: float | None) -> LiveRequest | Outcome:
+    """Return the request that a verification of the row takes, or how it ends without one.
+
+    This belongs into the thread that serves the tenant: a database's connection, a schema and
+    ``CERTN_TENANT`` have no meaning in another.
+    """
     outcome = partial(
         Verification,
         row.name,
@@ -130,28 +174,10 @@ def examine(
         if key.environment.scheme == Scheme.OAUTH:
             _ = conf.CERTN_CACHE_ALIAS  # the token goes there
     except CredentialUndecryptableError as error:
-        return outcome(error.status, error_code=row.client_secret.error_code), None
+        return Outcome(outcome(error.status, error_code=row.client_secret.error_code))
     except CertnConfigurationError as error:
-        return outcome(error.status, error_code=culprit(row)), None
-    started = time.monotonic()
-    try:
-        http_status, response = ask(key, budget)
-    except TokenError as error:
-        verification = outcome(
-            error.status,
-            http_status=error.http_status,
-            error_code=error.error_code,
-            latency=None if error.status == Status.MISCONFIGURED else seconds_since(started),
-            retry_after=error.retry_after,
-        )
-        return verification, None
-    verification = outcome(
-        Status.OK,
-        http_status=http_status,
-        expires_in=response.expires_in if response else None,
-        latency=seconds_since(started),
-    )
-    return verification, response
+        return Outcome(outcome(error.status, error_code=culprit(row)))
+    return LiveRequest(key, budget, outcome)
 
 
 def ask(key: Key, budget: float) -> tuple[int, TokenResponse | None]:
@@ -161,6 +187,14 @@ def ask(key: Key, budget: float) -> tuple[int, TokenResponse | None]:
 
         return probe.check_api_key(key, timeout=budget), None
     return HTTPStatus.OK.value, installed().exchange_now(key, budget)
+
+
+def is_encoded(key: Key) -> bool:
+    """Return whether HTTP Basic sends the pair otherwise than it is."""
+    if key.environment.scheme == Scheme.API_KEY:
+        return False
+    parts = key.client_id, key.client_secret.reveal()
+    return any(quote(part, safe="") != part for part in parts)
 
 
 def culprit(row: CertnCredential) -> str:
@@ -189,35 +223,6 @@ def wrong_setting(*, is_pair: bool) -> str:
     except CertnConfigurationError:
         return "CERTN_TENANT"
     return "CERTN_REQUEST_TIMEOUT"
-
-
-def record(row: CertnCredential, verification: Verification) -> dict[str, Any]:
-    """Record the outcome and return the fields as they are stored now.
-
-    Nothing is recorded, and ``{}`` returned, when the row is gone or holds another key meanwhile.
-    """
-    verified_at = verification.verified_at
-    values = (
-        verification.status.value,
-        verification.http_status,
-        verification.error_code,
-        verified_at if settings.USE_TZ else timezone.make_naive(verified_at),
-    )
-    fields = dict(zip(VERIFIED_FIELDS, values, strict=True))
-    rows = CertnCredential._base_manager.using(row._state.db)
-    now: CertnCredential | None = row
-    for _ in range(ATTEMPTS):
-        if now is None or not now.holds(row):
-            break
-        # Compare and set in one statement: no lock, no transaction, and nobody's save is undone.
-        # It compares the ciphertext, which a new encryption of the same secret changes as well.
-        unchanged = holding(rows, now.client_secret.column()).filter(
-            pk=now.pk, environment=now.environment, client_id=now.client_id
-        )
-        if unchanged.update(**fields):
-            return fields
-        now = rows.filter(pk=row.pk).first()
-    return {}
 
 
 def budget_of(timeout: float | None) -> float:

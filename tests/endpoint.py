@@ -151,6 +151,7 @@ class TokenEndpoint:
         self.context = context
         self.requests: list[Recorded] = []
         self._key: tuple[str, str, Reading] | None = None
+        self._decide: Callable[[Recorded], Answer | None] | None = None
         self._lock = threading.Lock()
         self._scripts: defaultdict[str | None, Script] = defaultdict(Script)
         self._numbers = itertools.count(1)
@@ -209,6 +210,10 @@ class TokenEndpoint:
         """Answer 401 to each request whose Basic header, read in this way, is not this pair."""
         self._key = (client_id, secret, reading)
 
+    def decide(self, answer: Callable[[Recorded], Answer | None]) -> None:
+        """Let `answer` say how each request is answered; what it has no answer for goes on."""
+        self._decide = answer
+
     def drip(self, connection: socket, content: bytes, every: float) -> None:
         """Send a byte at a time, with a pause after each, until the endpoint is closed."""
         for byte in content:
@@ -222,6 +227,7 @@ class TokenEndpoint:
             self.requests.clear()
             self._scripts.clear()
             self._key = None
+            self._decide = None
 
     def close(self) -> None:
         self._closing.set()
@@ -251,6 +257,8 @@ class TokenEndpoint:
         path = request.path.partition("?")[0]
         with self._lock:
             self.requests.append(request)
+            if self._decide and (answer := self._decide(request)):
+                return answer
             if self._key and request.basic_as(self._key[2]) != self._key[:2]:
                 return Answer(401, {"error": "invalid_client"})
             script = self._scripts[path if path in self._scripts else None]

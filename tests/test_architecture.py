@@ -27,7 +27,8 @@ LAYERS = [
     ["reencryption"],
     ["transport", "answers", "decoding", "failures", "oauth", "probe"],
     ["tokens"],
-    ["explanations", "outcomes", "sentences", "verification"],
+    ["explanations", "outcomes", "recording", "sentences", "verification"],
+    ["bulk", "workers"],
     ["client", "requests_auth", "session", "httpx"],
     ["forms", "checks", "management", "testing"],
     ["admin", "changelist", "notices", "templatetags"],
@@ -42,7 +43,7 @@ PUBLIC = {
     "httpx": {"CertnAuth"},
     "exceptions": {"CertnError", "CertnConfigurationError", "TokenError"},
     "models": {"CertnCredential"},
-    "signals": {"credential_verified"},
+    "signals": {"credential_status_changed", "credential_verified"},
     "tokens": {"AccessToken", "get_token", "invalidate_token"},
     "verification": {"Verification", "averify", "verify"},
 }

@@ -1,4 +1,5 @@
 import io
+import itertools
 import json
 import os
 from datetime import timedelta
@@ -8,10 +9,10 @@ from django.core.management import CommandError, call_command, load_command_clas
 from django.db import OperationalError, connection
 from django.utils import translation
 
-from django_certn import verification
+from django_certn import bulk, recording
 from django_certn.exceptions import Status
 from django_certn.expiry import today
-from django_certn.management import base
+from django_certn.management import base, checking
 from django_certn.management.commands import certn_check
 from django_certn.management.report import Result
 from django_certn.models import CertnCredential
@@ -19,6 +20,8 @@ from django_certn.probe import Probe
 from django_certn.tokens import get_token
 from django_certn.verification import Verification
 from tests.conftest import CASE, NO_CASE
+from tests.endpoint import Answer
+from tests.pace import Limit, MovedClock
 
 pytestmark = pytest.mark.django_db
 
@@ -72,6 +75,18 @@ def interrupted(do, at):
         return do(name, *args, **options)
 
     return wrapper
+
+
+def broken(do, at):
+    def wrapper(name, *args, **options):
+        return 1 / 0 if name == at else do(name, *args, **options)
+
+    return wrapper
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
 
 def check(*args, **options):
@@ -183,7 +198,7 @@ class TestExitCode:
         )
         assert check_json().error_code == "not_migrated"
 
-    @pytest.mark.parametrize("options", [{"timeout": -1}, {"database": "nowhere"}])
+    @pytest.mark.parametrize("options", [{"timeout": -1}, {"database": "nowhere"}, {"parallel": 0}])
     def test_2_a_wrong_call_from_python(self, make, options):
         make()
         outcome = check_json(**options)
@@ -199,6 +214,9 @@ class TestExitCode:
             (["--timeout", "0"], "above 0"),
             (["--timeout", "soon"], "above 0"),
             (["--timeout", "inf"], "above 0"),
+            (["--parallel", "0"], "from 1 to 100"),
+            (["--parallel", "101"], "from 1 to 100"),
+            (["--parallel", "x"], "from 1 to 100"),
             (["--client-secret", "fake"], "unrecognized"),
         ],
     )
@@ -212,7 +230,7 @@ class TestExitCode:
     def test_2_deleted_since_it_was_selected(self, make, monkeypatch):
         make("acme")
         make("beta")
-        selection = certn_check.Selection(["acme", "alpha", "beta"], [])
+        selection = certn_check.Selection(dict.fromkeys(["acme", "alpha", "beta"], "scripted"), [])
         monkeypatch.setattr(certn_check, "select", lambda *args: selection)
         outcome = check_json()
         assert outcome.returncode == 2
@@ -237,14 +255,14 @@ class TestExitCode:
         make("acme")
         make("beta")
         endpoint.answer(answer)
-        record = verification.record
+        record = recording.record
 
         def fail(row, outcome):
             if row.name == "beta":
                 raise OperationalError("fake: gone away")
             return record(row, outcome)
 
-        monkeypatch.setattr(verification, "record", fail)
+        monkeypatch.setattr(recording, "record", fail)
         outcome = check_json()
         assert outcome.returncode == returncode
         assert outcome.error_code == "database_unreachable"
@@ -257,7 +275,7 @@ class TestExitCode:
         for name in ("acme", "beta", "gamma"):
             make(name)
         endpoint.answer(answer)
-        monkeypatch.setattr(certn_check, "check", interrupted(certn_check.check, "beta"))
+        monkeypatch.setattr(checking, "stored", interrupted(checking.stored, "beta"))
         outcome = check(format=form)
         assert outcome.returncode == returncode
         assert outcome.message == "Stopped. Not checked: beta, gamma."
@@ -565,6 +583,187 @@ class TestText:
         assert check("unknown").stdout == ""
 
 
+class TestMany:
+    """Five hundred, on a clock that is moved; the endpoint takes 200 ms and counts a minute."""
+
+    BAD = {  # noqa: RUF012
+        "rejected": Answer(401, {"error": "invalid_client"}),
+        "retired": Answer(410),
+        "unreachable": Answer(503),
+        "bad_response": Answer(200, "<h1>Welcome</h1>"),
+    }
+
+    @pytest.fixture
+    def clock(self, monkeypatch):
+        clock = MovedClock(takes=0.2)
+        monkeypatch.setattr(bulk, "Workers", lambda parallel: clock)
+        return clock
+
+    def store(self, number, **fields):
+        CertnCredential.objects.bulk_create(
+            CertnCredential(
+                name=f"tenant-{n:03}",
+                **{
+                    "environment": "scripted",
+                    "client_id": f"fake-id-{n:03}",
+                    "client_secret": f"fake-secret-{n:03}",
+                }
+                | {key: value.format(n) for key, value in fields.items()},
+            )
+            for n in range(number)
+        )
+
+    def spoil(self, names):
+        """Let four of every five of them be refused in a way of its own, the fifth lacks half."""
+        statuses = itertools.cycle([*self.BAD, "misconfigured"])
+        bad = dict(zip(names, statuses, strict=False))
+        missing = [name for name, status in bad.items() if status == "misconfigured"]
+        CertnCredential.objects.filter(name__in=missing).update(client_id="")
+        return bad
+
+    def test_pairs(self, endpoint, clock):
+        self.store(500)
+        bad = self.spoil([f"tenant-{n:03}" for n in range(7, 500, 25)])
+        limit = Limit(240, clock.now)
+        by_id = {name.replace("tenant", "fake-id"): status for name, status in bad.items()}
+        endpoint.decide(lambda request: limit(request) or self.BAD.get(by_id.get(request.basic[0])))
+
+        outcome = check_json()
+        assert outcome.returncode == 1
+        assert outcome.statuses == {f"tenant-{n:03}": "ok" for n in range(500)} | bad
+        assert list(outcome.statuses) == sorted(outcome.statuses)
+        assert limit.refused == 0
+        assert endpoint.hits == 496
+        assert 496 / 240 < (clock.now() - 1000) / 60 < 1.1 * 496 / 240
+        assert clock.most <= 4
+
+    def test_api_keys(self, centric, clock):
+        self.store(500, environment="centric", client_id="", client_secret="fake-key-{:03}")
+        limit = Limit(60, clock.now)
+        centric.decide(limit)
+        outcome = check_json()
+        assert outcome.returncode == 0
+        assert set(outcome.statuses.values()) == {"ok"}
+        assert limit.refused == 0
+        assert 500 / 60 < (clock.now() - 1000) / 60 < 1.1 * 500 / 60
+
+    def test_both_kinds_and_their_probes(self, centric, clock):
+        """They share an endpoint, and each kind has a limit of its own."""
+        self.store(150)
+        CertnCredential.objects.filter(name__lt="tenant-050").update(
+            environment="centric", client_id=""
+        )
+        pairs, api_keys = Limit(240, clock.now), Limit(60, clock.now)
+        centric.decide(lambda request: (api_keys if request.path == CASE else pairs)(request))
+        outcome = check_json(probe=True)
+        assert outcome.returncode == 0
+        assert centric.hits == 50 + 2 * 100
+        assert pairs.refused == api_keys.refused == 0
+        assert (clock.now() - 1000) < 1.1 * 200 / 240 * 60
+
+    def test_pairs_that_are_sent_encoded_and_plain(self, endpoint, clock):
+        self.store(300, client_secret="fake secret {}")
+        limit = Limit(240, clock.now)
+        endpoint.decide(lambda request: limit(request) or Answer(401))
+        assert set(check_json().statuses.values()) == {"rejected"}
+        assert endpoint.hits == 600
+        assert limit.refused == 0
+
+    def test_a_limit_that_is_lower_than_it_should_be(self, endpoint, clock):
+        self.store(40)
+        limit = Limit(30, clock.now, {"Retry-After": "60"}.items())
+        endpoint.decide(limit)
+        outcome = check_json()
+        assert set(outcome.statuses.values()) == {"ok"}
+        assert 0 < limit.refused <= 4
+
+    def test_one_alone_hears_at_once(self, endpoint, clock):
+        self.store(1)
+        endpoint.answer(429, headers={"Retry-After": "60"})
+        outcome = check_json()
+        assert outcome.statuses == {"tenant-000": "rate_limited"}
+        assert endpoint.hits == 1
+
+    def test_a_summary_and_what_is_not_ok(self, endpoint, clock):
+        self.store(60)
+        bad = self.spoil(["tenant-005", "tenant-020"]) | {"tenant-007": "rejected"}
+        by_id = {name.replace("tenant", "fake-id"): status for name, status in bad.items()}
+        endpoint.decide(lambda request: self.BAD.get(by_id.get(request.basic[0])))
+        outcome = check()
+        assert outcome.returncode == 1
+        lines = outcome.stdout.splitlines()
+        assert lines[-1] == ("57 ok, 2 rejected: tenant-005, tenant-007; 1 retired: tenant-020.")
+        assert [line.partition(" ")[0] for line in lines[:-1] if line[0] != " "] == sorted(bad)
+        assert outcome.message == (
+            "3 of 60 not ok: tenant-005 (rejected), tenant-007 (rejected), tenant-020 (retired)."
+        )
+
+    def test_all_well(self, endpoint, clock):
+        self.store(21)
+        assert check().stdout == "21 ok.\n"
+        assert check(verbosity=0).stdout == ""
+
+    def test_a_line_for_each_on_request(self, endpoint, clock):
+        self.store(21)
+        lines = check(verbosity=2).stdout.splitlines()
+        assert sum(": ok." in line for line in lines) == 21
+        assert lines[-1] == "21 ok."
+
+    def test_an_end_that_is_near_is_news(self, centric, clock):
+        self.store(21, environment="centric", client_id="")
+        CertnCredential.objects.filter(name="tenant-003").update(expires_on=today())
+        line, end, summary = check().stdout.splitlines()
+        assert line.startswith("tenant-003 (centric): ok.")
+        assert "in 0 days" in end
+        assert summary == "21 ok."
+
+    def test_many_that_are_not_ok_are_counted(self, endpoint, clock):
+        self.store(30)
+        endpoint.answer(503)
+        outcome = check()
+        assert outcome.returncode == 3
+        assert outcome.stdout.splitlines()[-1].startswith("30 unreachable: tenant-000, ")
+        assert outcome.stdout.endswith("tenant-019 and 10 more.\n")
+        assert outcome.message.endswith("tenant-019 (unreachable) and 10 more.")
+
+    def test_a_bar_for_who_looks(self, endpoint, clock):
+        self.store(25)
+        endpoint.answer(401, times=1)
+        stderr = Terminal()
+        check(stderr=stderr)
+        drawn = stderr.getvalue().split("\r")
+        assert drawn[1] == "[#" + " " * 39 + "]   4 %"
+        assert drawn[-1] == "[" + "#" * 40 + "] 100 %\n"
+        stderr = Terminal()
+        check(stderr=stderr, verbosity=2)
+        assert "%" not in stderr.getvalue()
+
+    def test_a_wait_is_said_to_who_looks(self, endpoint, clock):
+        self.store(2)
+        endpoint.answer(429, headers={"Retry-After": "60"}, times=1)
+        stderr = Terminal()
+        check(stderr=stderr)
+        assert "scripted asks to wait 60 s." in stderr.getvalue()
+
+    def test_stopped_in_the_middle(self, endpoint, clock):
+        self.store(30)
+        clock.interrupt_at = 1000 + 10 * 0.255 + 0.1
+        outcome = check_json()
+        assert (outcome.returncode, outcome.error_code) == (3, "stopped")
+        done = CertnCredential.objects.filter(verified_status="ok").values_list("name", flat=True)
+        assert list(outcome.statuses) == list(done) == [f"tenant-{n:03}" for n in range(11)]
+        assert "Not checked: tenant-011, " in outcome.message
+
+    def test_what_one_row_does_stops_no_other(self, endpoint, clock, monkeypatch):
+        self.store(3)
+        monkeypatch.setattr(checking, "stored", broken(checking.stored, "tenant-001"))
+        outcome = check_json()
+        assert outcome.returncode == 3
+        assert list(outcome.statuses) == ["tenant-000", "tenant-002"]
+        assert outcome.error_code == "unexpected"
+        assert outcome.message.endswith("Not checked: tenant-001.")
+
+
 class TestJson:
     def test_is_in_english(self, make, settings):
         make(environment="gone")
@@ -599,7 +798,7 @@ def test_no_secret_can_be_given(capsys):
     command = load_command_class("django_certn", "certn_check")
     parser = command.create_parser("manage.py", "certn_check")
     own = {action.dest for action in parser._actions}
-    assert {"names", "environment", "probe", "format", "database", "timeout"} <= own
+    assert {"names", "environment", "probe", "format", "database", "timeout", "parallel"} <= own
     assert not any("secret" in option or "key" in option for option in own)
 
 

@@ -12,8 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
-from django_certn import oauth
-from django_certn import verification as module
+from django_certn import oauth, recording
 from django_certn.exceptions import (
     CertnConfigurationError,
     CredentialNotFoundError,
@@ -395,7 +394,7 @@ class TestRecord:
         assert column(credential) != stored
 
     def test_gives_up_when_that_goes_on(self, credential, monkeypatch):
-        monkeypatch.setattr(module, "ATTEMPTS", 1)
+        monkeypatch.setattr(recording, "ATTEMPTS", 1)
         meanwhile(monkeypatch, lambda: CertnCredential.objects.update(client_secret=SECRET))
         assert verify("default").ok
         assert read(credential).verified_status == ""

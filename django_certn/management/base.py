@@ -14,6 +14,7 @@ from django.core.management.base import (
 )
 from django.db import connections
 
+from django_certn.bulk import PARALLEL
 from django_certn.models import CertnCredential
 from django_certn.verification import is_seconds
 
@@ -25,6 +26,7 @@ __all__ = [
     "CertnCommand",
     "Problem",
     "add_database_argument",
+    "add_parallel_argument",
     "first_line",
     "is_migrated",
     "printable",
@@ -36,7 +38,8 @@ __all__ = [
 # Exit codes beside 0. A person has to do something; the call is wrong; try again.
 VERDICT, WRONG_CALL, NO_VERDICT = 1, 2, 3
 
-MANY = 500  # steps from which on a person wants to see that something happens
+MANY = 500  # quick steps from which on a person wants to see that something happens
+MOST_PARALLEL = 100  # threads
 BAR = 40  # characters
 
 
@@ -110,10 +113,18 @@ class Bar:
         stream: where it is drawn, stderr as a rule.
         count: returns the number of steps; it is not called unless somebody looks.
         is_wanted: whether the person wants to see it.
+        many: how many steps are much, `MANY` of quick ones.
     """
 
-    def __init__(self, stream: OutputWrapper, count: Callable[[], int], *, is_wanted: bool) -> None:
-        self.stream = stream
+    def __init__(
+        self,
+        stream: OutputWrapper,
+        count: Callable[[], int],
+        *,
+        is_wanted: bool,
+        many: int | None = None,
+    ) -> None:
+        self.stream, self.many = stream, MANY if many is None else many
         self.done, self.shown = 0, -1
         self.total = count() if is_wanted and stream.isatty() else 0
 
@@ -126,7 +137,7 @@ class Bar:
 
     def advance(self) -> None:
         self.done += 1
-        if self.total < MANY:
+        if self.total < self.many:
             return
         percent = min(100, self.done * 100 // self.total)  # there may be more by now
         if percent > self.shown:
@@ -135,6 +146,13 @@ class Bar:
             self.stream.flush()
             self.shown = percent
 
+    def clear(self) -> None:
+        """Make room for another line; the next step draws it again."""
+        if self.shown >= 0:
+            self.stream.write(f"\r{'':{BAR + 8}}\r", str, ending="")
+            self.stream.flush()
+            self.shown = -1
+
 
 def add_database_argument(parser: CommandParser) -> None:
     parser.add_argument(
@@ -142,6 +160,17 @@ def add_database_argument(parser: CommandParser) -> None:
         metavar="ALIAS",
         choices=list(connections),
         help="Where the credentials are stored. Default: where the site writes them.",
+    )
+
+
+def add_parallel_argument(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--parallel",
+        metavar="N",
+        type=number_of_requests,
+        default=PARALLEL,
+        help="So many requests at a time, %(default)s unless said. They start no faster for it "
+        "than Certn allows.",
     )
 
 
@@ -156,16 +185,30 @@ def seconds(text: str) -> float:
     return value
 
 
-def refuse_wrong_call(using: str, timeout: float | None = None) -> None:
+def number_of_requests(text: str) -> int:
+    """Read an argument that says how many requests may be under way at a time."""
+    if not (text.isdecimal() and is_number_of_requests(int(text))):
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 to {MOST_PARALLEL}.")
+    return int(text)
+
+
+def is_number_of_requests(value: object) -> bool:
+    return type(value) is int and 1 <= value <= MOST_PARALLEL
+
+
+def refuse_wrong_call(using: str, timeout: float | None = None, parallel: int = 1) -> None:
     """Refuse what a call from Python may hold and the parser would have refused.
 
     Raises:
-        Problem: there is no such database, or that is no number of seconds above 0.
+        Problem: there is no such database, or one of the numbers is none.
     """
     if using not in connections:
         raise Problem("wrong_call", f"There is no database {using!r}.", WRONG_CALL)
     if timeout is not None and not is_seconds(timeout):
         raise Problem("wrong_call", "The timeout is a number of seconds above 0.", WRONG_CALL)
+    if not is_number_of_requests(parallel):
+        message = f"At a time, there may be from 1 to {MOST_PARALLEL} requests."
+        raise Problem("wrong_call", message, WRONG_CALL)
 
 
 def require_migrated(using: str) -> None:

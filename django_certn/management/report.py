@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from http import HTTPStatus
@@ -23,9 +23,10 @@ from django_certn.verification import Verification
 if TYPE_CHECKING:
     from django_certn.probe import Probe
 
-__all__ = ["Result", "document", "judge", "lines", "listed", "summary"]
+__all__ = ["MANY", "Result", "document", "grouped", "judge", "lines", "listed", "summary", "tally"]
 
 NAMED = 20  # how many credentials one line names
+MANY = 21  # from so many on, nobody reads a line for each that is well
 USERS_PATH = "/api/v1/users/"
 UNANSWERED = "unanswered"
 
@@ -203,13 +204,42 @@ def document(results: Iterable[Result], skipped: Sequence[str], problem: Problem
 
 
 def summary(results: Sequence[Result]) -> str:
+    """Return in one sentence which are not ok."""
     failed = [
         f"{printable(result.verification.name)} "
         f"({'probe: ' if result.probe else ''}{result.status})"
         for result in results
         if not result.ok
     ]
-    return f"{len(failed)} of {len(results)} not ok: {', '.join(failed)}."
+    more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+    return f"{len(failed)} of {len(results)} not ok: {', '.join(failed[:NAMED])}{more}."
+
+
+def tally(groups: Mapping[str, Sequence[str]], *well: str) -> str:
+    """Return how many there are of each outcome, and of those that are not well also which.
+
+    Args:
+        groups: the names by what came of them.
+        well: what is as it should be, and comes first.
+    """
+    counts = [f"{len(groups[word])} {word}" for word in well if groups.get(word)]
+    failed = [
+        f"{len(names)} {word}: {listed(names)}"
+        for word, names in groups.items()
+        if names and word not in well
+    ]
+    return ", ".join(filter(None, [", ".join(counts), "; ".join(failed)])) + "."
+
+
+def grouped(results: Iterable[Result]) -> dict[str, list[str]]:
+    """Return the names of the credentials by outcome, each kind of it in the order of `Status`."""
+    groups: dict[str, list[str]] = {}
+    for status in Status.values:
+        groups[status], groups[f"probe {status}"] = [], []
+    for result in results:
+        word = f"probe {result.status}" if result.probe and not result.ok else str(result.status)
+        groups[word].append(result.verification.name)
+    return groups
 
 
 def listed(names: Sequence[str]) -> str:

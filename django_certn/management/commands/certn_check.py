@@ -1,26 +1,32 @@
 """``manage.py certn_check``: whether the stored keys work, for people and for scripts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error as DatabaseFailure
 from django.db import router
 
-from django_certn.conf import conf, environment_choices
+from django_certn.bulk import WAIT_MOST, run
+from django_certn.conf import environment_choices
 from django_certn.exceptions import TRY_AGAIN, CredentialNotFoundError, Status
+from django_certn.expiry import ends_soon
 from django_certn.management import base
-from django_certn.management.base import NO_VERDICT, WRONG_CALL, Problem
+from django_certn.management.base import NO_VERDICT, WRONG_CALL, Problem, printable
+from django_certn.management.checking import Check
 from django_certn.management.report import (
+    MANY,
     Result,
     document,
+    grouped,
     judge,
     lines,
     listed,
     summary,
+    tally,
 )
 from django_certn.models import CertnCredential
-from django_certn.verification import budget_of, verify_for_token
 
 EXIT_CODES = """\
 exit codes:
@@ -43,10 +49,14 @@ database_unreachable, stopped and unexpected.
 
 
 class Selection(NamedTuple):
-    """The names of the credentials to check, and of those that are switched off."""
+    """The credentials to check, each with its environment, and those that are switched off."""
 
-    names: list[str]
+    environments: dict[str, str]
     skipped: list[str]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.environments)
 
 
 class Command(base.CertnCommand):
@@ -79,6 +89,7 @@ class Command(base.CertnCommand):
             "--format", choices=["text", "json"], default="text", help="Default: text."
         )
         base.add_database_argument(parser)
+        base.add_parallel_argument(parser)
         parser.add_argument(
             "--timeout",
             metavar="SECONDS",
@@ -88,30 +99,44 @@ class Command(base.CertnCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         as_json, verbosity = options["format"] == "json", options["verbosity"]
-        selection = Selection([], [])
+        selection = Selection({}, [])
         results: list[Result] = []
         problem: Problem | None = None
         try:
             using = options["database"] or router.db_for_write(CertnCredential)
-            base.refuse_wrong_call(using, options["timeout"])
+            base.refuse_wrong_call(using, options["timeout"], options["parallel"])
             selection = select(using, options["names"], options["environment"])
             refuse_empty(selection, options["environment"])
-            for result in check_all(
-                selection.names, using, options["timeout"], is_probed=options["probe"]
-            ):
-                results.append(result)
-                if not as_json:
-                    for line in lines(result, verbosity, self.paint):
-                        self.stdout.write(line)
+            with self.bar(selection, verbosity) as bar:
+                for result in check_all(selection, using, options, partial(self.note_wait, bar)):
+                    results.append(result)
+                    if not as_json and (not is_brief(selection, verbosity) or is_news(result)):
+                        bar.clear()
+                        for line in lines(result, verbosity, self.paint):
+                            self.stdout.write(line)
+                    bar.advance()
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a script hears of any
             problem = problem_of(error, unchecked(selection.names, results))
         if as_json:
             self.stdout.write(document(results, selection.skipped, problem))
-        elif results and selection.skipped and verbosity > 0:
-            self.stdout.write(f"Not checked, switched off: {listed(selection.skipped)}")
+        elif results and verbosity > 0:
+            if len(selection.names) >= MANY:
+                self.stdout.write(tally(grouped(results), Status.OK))
+            if selection.skipped:
+                self.stdout.write(f"Not checked, switched off: {listed(selection.skipped)}")
         if returncode := judge(results, problem):
             message = str(problem) if problem else summary(results)
             raise CommandError(message, returncode=returncode) from problem
+
+    def bar(self, selection: Selection, verbosity: int) -> base.Bar:
+        number = len(selection.names)
+        return base.Bar(self.stderr, lambda: number, is_wanted=verbosity == 1, many=MANY)
+
+    def note_wait(self, bar: base.Bar, environment: str, seconds: float) -> None:
+        """Say to a person at a terminal why nothing happens."""
+        if self.stderr.isatty():
+            bar.clear()
+            self.stderr.write(f"{printable(environment)} asks to wait {seconds:.0f} s.", str)
 
     def paint(self, status: Status) -> str:
         if status == Status.OK:
@@ -133,8 +158,8 @@ def select(using: str, names: Iterable[str], environment: str | None) -> Selecti
     wanted = set(names)
     if wanted:
         rows = rows.filter(name__in=filter(is_storable, wanted))
-    is_active = dict(rows.values_list("name", "is_active"))
-    if unknown := sorted(wanted - set(is_active)):
+    found = {row[0]: row[1:] for row in rows.values_list("name", "is_active", "environment")}
+    if unknown := sorted(wanted - set(found)):
         raise Problem(
             "unknown_name",
             f"No Certn credential{within(environment)} is named "
@@ -142,11 +167,11 @@ def select(using: str, names: Iterable[str], environment: str | None) -> Selecti
             WRONG_CALL,
         )
     if wanted:
-        return Selection(sorted(wanted), [])
-    ordered = sorted(is_active)
+        return Selection({name: found[name][1] for name in sorted(wanted)}, [])
+    ordered = sorted(found.items())
     return Selection(
-        [name for name in ordered if is_active[name]],
-        [name for name in ordered if not is_active[name]],
+        {name: environment for name, (is_active, environment) in ordered if is_active},
+        [name for name, (is_active, _) in ordered if not is_active],
     )
 
 
@@ -174,35 +199,49 @@ def within(environment: str | None) -> str:
     return f" in the environment {environment!r}" if environment else ""
 
 
+def is_brief(selection: Selection, verbosity: int) -> bool:
+    """Return whether only what is not as it should be has lines of its own."""
+    return len(selection.names) >= MANY and verbosity < 2  # noqa: PLR2004 - as Django counts it
+
+
+def is_news(result: Result) -> bool:
+    return not result.ok or ends_soon(result.verification.expires_on)
+
+
 def check_all(
-    names: list[str], using: str, timeout: float | None, *, is_probed: bool
+    selection: Selection,
+    using: str,
+    options: dict[str, Any],
+    on_wait: Callable[[str, float], None],
 ) -> Iterator[Result]:
-    """Yield the result of each name, in order.
+    """Yield the result of each credential, in order.
 
     Raises:
         Problem: after all others were checked, when some were deleted meanwhile.
+        Exception: after all others too, the first of those that nobody foresaw.
     """
+    timeout, is_probed = options["timeout"], options["probe"]
+    tasks = [
+        Check(name, environment, using, timeout, is_probed=is_probed)
+        for name, environment in selection.environments.items()
+    ]
+    # Who asks about one hears at once what Certn says; of hundreds, each wants a verdict.
+    wait_most = WAIT_MOST if len(tasks) > 1 else 0
     gone: list[str] = []
-    for name in names:
-        try:
-            yield check(name, using, timeout, is_probed=is_probed)
-        except CredentialNotFoundError:
-            gone.append(name)
+    unforeseen: list[Exception] = []
+    for done in run(tasks, parallel=options["parallel"], wait_most=wait_most, on_wait=on_wait):
+        if done.result:
+            yield done.result
+        elif isinstance(done.error, CredentialNotFoundError):
+            gone.append(done.task.name)
+        elif done.error:
+            unforeseen.append(done.error)
+    if unforeseen:
+        raise unforeseen[0]
     if gone:
         raise Problem(
             "unknown_name", f"Not checked, deleted meanwhile: {listed(gone)}.", WRONG_CALL
         )
-
-
-def check(name: str, using: str, timeout: float | None, *, is_probed: bool) -> Result:
-    verification, response = verify_for_token(name, timeout=timeout, using=using)
-    if response is None or not is_probed:
-        return Result(verification, None, is_probed)
-    from django_certn.probe import probe
-
-    environment = conf.environment(verification.environment)
-    outcome = probe(environment, response.access_token, timeout=budget_of(timeout))
-    return Result(verification, outcome, is_probed)
 
 
 def unchecked(names: list[str], results: list[Result]) -> list[str]:
