@@ -175,3 +175,45 @@ def test_a_file_is_read_and_written_the_same_in_every_locale():
     for path, call in calls:
         named = {keyword.arg for keyword in call.keywords}
         assert "encoding" in named, f"{path}, line {call.lineno}: say which encoding"
+
+
+# The rooms of the token service: each imports from those before it, and a new one finds its place.
+ROOMS = [
+    "timing",
+    "token",
+    "held",
+    "known",
+    "memo",
+    "single_flight",
+    "cache_worker",
+    "codec",
+    "shared_cache",
+    "outcome",
+    "waiting",
+    "renewal",
+    "tenant",
+    "lookup",
+    "exchange",
+    "coroutines",
+    "process",
+    "service",
+]
+
+
+def test_the_arrows_of_the_token_service_run_one_way():
+    rooms = {name.rpartition(".")[2] for name in FILES if name.startswith("django_certn.tokens.")}
+    assert rooms == set(ROOMS)
+    for number, room in enumerate(ROOMS):
+        imported = {
+            name.rpartition(".")[2]
+            for name in own_imports_of(f"django_certn.tokens.{room}")
+            if name.startswith("django_certn.tokens.")
+        }
+        assert imported <= set(ROOMS[:number]), room
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_a_module_is_read_in_one_sitting(module):
+    lines = len(FILES[module].read_text(encoding="utf-8").splitlines())
+    limit = 250 if module.startswith("django_certn.tokens.") else 300
+    assert lines <= limit or ".migrations." in module

@@ -22,26 +22,14 @@ from django_certn.keys import Key
 from django_certn.models import CertnCredential
 from django_certn.tokens.held import HeldToken
 from django_certn.tokens.memo import Look, Memo, Memos
-from django_certn.tokens.renewal import Outcome, Renewal, Request
+from django_certn.tokens.outcome import Outcome, Request
+from django_certn.tokens.renewal import Renewal
 from django_certn.tokens.shared_cache import slot_of
 from django_certn.tokens.single_flight import Flights
-from django_certn.tokens.tenant import Name, Place
+from django_certn.tokens.tenant import Name, Place, Row
 from django_certn.tokens.timing import SHARED_LOOK_WAIT, Clocks
 
-__all__ = ["Lookup", "Parts", "Row"]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What is read of a row that is active.
-
-    Attributes:
-        key: its key.
-        pk: its primary key.
-    """
-
-    key: Key
-    pk: object
+__all__ = ["Lookup", "Parts"]
 
 
 @dataclass(frozen=True, slots=True)

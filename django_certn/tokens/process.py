@@ -1,15 +1,11 @@
 """What one process has for its calls: the service, made of the rooms below it."""
 
-import asyncio
-import math
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
@@ -17,52 +13,24 @@ from django.db import connections, transaction
 from django_certn import tenancy
 from django_certn.answers import TokenResponse
 from django_certn.conf import Scheme
-from django_certn.exceptions import CertnConfigurationError, CredentialInactiveError
+from django_certn.exceptions import CertnConfigurationError
 from django_certn.keys import Key
 from django_certn.models import KEY_FIELDS, CertnCredential
 from django_certn.secret import MaskedStr
 from django_certn.tokens.cache_worker import CacheWorker
+from django_certn.tokens.coroutines import Coroutines
+from django_certn.tokens.exchange import exchange, preload
 from django_certn.tokens.known import KnownKeys
-from django_certn.tokens.lookup import Lookup, Parts, Row
+from django_certn.tokens.lookup import Lookup, Parts
 from django_certn.tokens.memo import Memo, Memos
-from django_certn.tokens.renewal import Outcome, Renewal
+from django_certn.tokens.outcome import Outcome
+from django_certn.tokens.renewal import Renewal
 from django_certn.tokens.shared_cache import SharedCache, slot_of
-from django_certn.tokens.single_flight import Flights, Turn, Turns, copy_without_frames
-from django_certn.tokens.tenant import Name, Place, place_of
-from django_certn.tokens.timing import COROUTINE_PATIENCE, KEYS_MOST, Clocks
+from django_certn.tokens.single_flight import Flights
+from django_certn.tokens.tenant import Name, Place, Row, load, place_of
+from django_certn.tokens.timing import KEYS_MOST, Clocks
 
 __all__ = ["TokenService"]
-
-
-def exchange(key: Key, *, timeout: float) -> TokenResponse:
-    """Make an exchange; what it loads is not loaded before it is needed."""
-    from django_certn import oauth
-
-    return oauth.exchange(key, timeout=timeout)
-
-
-def load(name: Name) -> Row:
-    """Read the row of a credential that is active, and return its key.
-
-    Raises:
-        CertnConfigurationError: there is none that can be used.
-    """
-    found = find_row(name)
-    if isinstance(found, BaseException):
-        raise found  # here, where no frame holds the row
-    return found
-
-
-def find_row(name: Name) -> Row | BaseException:
-    try:
-        row = CertnCredential.objects.stored(name)
-        if not row.is_active:
-            raise CredentialInactiveError(
-                f"The Certn credential {row.name!r} is switched off: activate it in the admin."
-            )
-        return Row(row.key(), row.pk)
-    except CertnConfigurationError as error:
-        return copy_without_frames(error)
 
 
 class TokenService:
@@ -97,8 +65,6 @@ class TokenService:
         self.renewal = Renewal(self.keys, self.shared, clocks, exchange, self.count)
         self.flights: Flights[Outcome] = Flights()
         self.looks: Flights[Row] = Flights()
-        self.turns = Turns()
-        self.due_places: set[Place] = set()  # whose rows coroutines are about to look at
         self.parts = Parts(
             self.memos,
             self.renewal,
@@ -110,6 +76,7 @@ class TokenService:
             self.flights,
             self.looks,
         )
+        self.coroutines = Coroutines(self.parts)
         self.counts: OrderedDict[str, dict[str, int]] = OrderedDict()
         self.lock = threading.Lock()
 
@@ -127,54 +94,9 @@ class TokenService:
             if memo := lookup.finish(found):
                 return memo
 
-    async def afind(
-        self,
-        name: Name,
-        min_validity: float = 0,
-        timeout: float = 20.0,  # noqa: ASYNC109 - it bounds the same call as in find()
-    ) -> Memo:
-        """Return a memo that may be handed out, in a coroutine: the loop is never blocked."""
-        with suppress(TypeError):  # an unsaved instance cannot be hashed
-            memo = self.memo_by_key.get(name)
-            if memo and memo.is_current(self.clocks.now(), min_validity):
-                return memo
-        lookup = Lookup(self.parts, name, min_validity, timeout)
-        # A tenant is read on the thread that Django has for the request, and so is its memo.
-        good = None if self.parts.has_tenants() else lookup.good()
-        if good and (
-            good.is_current(self.clocks.now(), min_validity) or lookup.place in self.due_places
-        ):
-            return good
-        # Who joins within the same tenth of a second may have that much less time.
-        wanted = (
-            name if isinstance(name, str) else id(name),
-            min_validity,
-            timeout,
-            int(self.monotonic() * 10),
-        )
-
-        async def run(turn: Turn) -> Memo:
-            while True:
-                found = await look(lookup, good, turn)
-                if isinstance(found, Memo):
-                    preload()
-                    return found
-                self.count(lookup.label, "waits", len(turn.waiters) - 1)
-                landing = asyncio.wrap_future(found)
-                try:
-                    await asyncio.wait({landing}, timeout=lookup.seconds_left())
-                finally:
-                    landing.cancel()  # the flight itself goes on: see Flights
-                if memo := lookup.finish(found):
-                    return memo
-
-        if good is None:
-            return await self.turns.join(wanted, run)
-        self.due_places.add(lookup.place)
-        try:
-            return await self.turns.join(wanted, run)
-        finally:
-            self.due_places.discard(lookup.place)
+    async def afind(self, name: Name, min_validity: float = 0, timeout: float = 20.0) -> Memo:  # noqa: ASYNC109
+        """Return a memo that may be handed out, in a coroutine."""
+        return await self.coroutines.find(name, min_validity, timeout)
 
     # After a 401
 
@@ -280,8 +202,7 @@ class TokenService:
 
     def after_fork(self) -> None:
         self.lock = threading.Lock()
-        self.due_places.clear()
-        for part in (self.memos, self.keys, self.flights, self.looks, self.turns):
+        for part in (self.memos, self.keys, self.flights, self.looks, self.coroutines):
             part.after_fork()
         self.shared.reset()
 
@@ -300,40 +221,3 @@ class TokenService:
     def stats(self) -> dict[str, dict[str, int]]:
         with self.lock:
             return {name: dict(counts) for name, counts in self.counts.items()}
-
-
-async def look(lookup: Lookup, good: Memo | None, turn: Turn) -> Memo | Future[Outcome]:
-    """Look at the row on the thread that Django has for it, which may be busy with other things."""
-
-    def start() -> Memo | Future[Outcome]:
-        turn.close()
-        return lookup.start()
-
-    looking = asyncio.ensure_future(sync_to_async(start)())
-    # It may be left alone: then nobody wants to hear of its error.
-    looking.add_done_callback(lambda task: task.cancelled() or task.exception())
-    patience = COROUTINE_PATIENCE if good else math.inf
-    await asyncio.wait({looking}, timeout=min(patience, lookup.seconds_left()))
-    if looking.done():
-        return looking.result()
-    if good:
-        return good
-    looking.cancel()
-    raise lookup.out_of_time()
-
-
-preloading = threading.Event()
-
-
-def preload() -> None:
-    """Load what an exchange needs, in the background, so that the first one is not slower."""
-    if "django_certn.oauth" in sys.modules or preloading.is_set():
-        return
-    preloading.set()
-    with suppress(RuntimeError):  # the interpreter is shutting down, or out of threads
-        threading.Thread(target=load_oauth, name="certn-preload", daemon=True).start()
-
-
-def load_oauth() -> None:
-    with suppress(Exception):  # the first exchange raises it where somebody hears of it
-        import_module("django_certn.oauth")

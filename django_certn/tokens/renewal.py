@@ -5,9 +5,9 @@ Correctness never depends on the lock. Without one, or when its holder died, the
 is one exchange more.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from django_certn.answers import TokenResponse
 from django_certn.conf import conf
@@ -15,59 +15,19 @@ from django_certn.exceptions import CertnConfigurationError, TokenError
 from django_certn.keys import Key
 from django_certn.tokens.held import HeldToken, Issue, SharedToken
 from django_certn.tokens.known import Failure, Forced, Known, KnownKeys, merge
+from django_certn.tokens.outcome import Outcome, Request
 from django_certn.tokens.shared_cache import CacheDownError, Lock, SharedCache
 from django_certn.tokens.timing import (
     ASK_EVERY,
     BACK_OFF_LEAST,
     BACK_OFF_MOST,
     FORCED_EVERY,
-    LOCK_SKEW,
     LOCK_SLACK,
-    POLL_FIRST,
-    POLL_GROWTH,
-    POLL_LATER,
-    POLL_SOON,
-    SOON,
     Clocks,
 )
+from django_certn.tokens.waiting import Waiting
 
-__all__ = ["Outcome", "Renewal"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an attempt to get a token brought: the token, or why there is none.
-
-    Attributes:
-        is_final: no token that lives longer is to be had now.
-        was_cut: it ran out of the time that the caller who began it had left, which says nothing
-            to the others.
-    """
-
-    token: HeldToken | None = None
-    failure: Failure | None = None
-    is_final: bool = False
-    was_cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked for.
-
-    Attributes:
-        key: whose token.
-        slot: of that key.
-        min_validity: seconds that the token has to live.
-        deadline: when to give up, on the monotonic clock.
-        is_background: nobody waits; renew a token that is due. Who waits for a token takes one
-            that is due and leaves its renewal to the next look.
-    """
-
-    key: Key
-    slot: str
-    min_validity: float
-    deadline: float
-    is_background: bool = False
+__all__ = ["Renewal"]
 
 
 class Renewal:
@@ -287,40 +247,3 @@ class Renewal:
             forced = earlier or Forced(issue, now.after(FORCED_EVERY))
             self.keys.update(slot, lambda known: replace(known, forced=forced))
         return earlier
-
-
-class Waiting:
-    """How long, and with which pauses, to wait for the lock that another holds."""
-
-    def __init__(self, clocks: Clocks, deadline: float) -> None:
-        self.clocks, self.deadline = clocks, deadline
-        self.pauses = self.make_pauses()
-        self.seen: str = ""
-        self.seen_at = 0.0
-
-    def is_over_for(self, lock: Lock) -> bool:
-        """Return whether the lock has outlived its holder's time: nobody will release it."""
-        now = self.clocks.now()
-        if lock.value != self.seen:
-            self.seen, self.seen_at = lock.value, now.monotonic
-        waited = now.monotonic - self.seen_at
-        return now.wall > lock.until + LOCK_SKEW or waited > lock.life + LOCK_SKEW
-
-    def is_too_short_for(self, lock: Lock) -> bool:
-        """Return whether to make an exchange of one's own: the lock may outlive the deadline.
-
-        Half of the time is spent on waiting, and the other half is left for the exchange.
-        """
-        now = self.clocks.now()
-        left = self.deadline - now.monotonic
-        may_last = min(max(lock.until - now.wall, 0), lock.life)
-        waited = now.monotonic - self.seen_at
-        return may_last >= left and waited >= left
-
-    def make_pauses(self) -> Iterator[float]:
-        """Yield the seconds between two looks at the lock."""
-        began, pause = self.clocks.monotonic(), POLL_FIRST
-        while True:
-            yield pause * self.clocks.between(0.8, 1.2)
-            is_soon = self.clocks.monotonic() - began < SOON
-            pause = min(pause * POLL_GROWTH, POLL_SOON) if is_soon else POLL_LATER

@@ -1,4 +1,4 @@
-"""What the processes of a site share of a key, in Django's cache: reads, writes, lock and codec."""
+"""What the processes of a site share of a key, in Django's cache: reads, writes and the lock."""
 
 import json
 import math
@@ -15,13 +15,13 @@ from django_certn.fields import decrypt, encrypt
 from django_certn.keys import Key
 from django_certn.secret import MaskedStr
 from django_certn.tokens.cache_worker import CacheDownError, CacheWorker
+from django_certn.tokens.codec import is_number, load_failure, load_forced, load_issue
 from django_certn.tokens.held import HeldToken, Issue, SharedToken
-from django_certn.tokens.known import KINDS, Failure, Forced, Known
+from django_certn.tokens.known import Failure, Forced, Known
 from django_certn.tokens.timing import (
     CLOCK_SKEW,
     FORCED_EVERY,
     LIFE_MOST,
-    RETRY_AFTER_MOST,
     Clocks,
     Moment,
 )
@@ -216,38 +216,10 @@ class SharedCache:
         return HeldToken.of(token, base_url, self.clocks)
 
 
-def load_failure(entry: dict[str, Any], now: Moment) -> Failure | None:
-    match entry.get("failure"):
-        case [str(status), int() | None as answer, str(code), int() | None as retry_after]:
-            left = entry["until"] - now.wall
-            is_sane = bool not in (type(answer), type(retry_after)) and left <= RETRY_AFTER_MOST
-            if status in KINDS and is_sane:
-                return Failure(status, answer, code, retry_after, now.after(left))
-    return None
-
-
-def load_issue(value: object) -> Issue | None:
-    match value:
-        case [str(fingerprint), int() | float() as issued_at]:
-            return Issue(fingerprint, issued_at)
-    return None
-
-
-def load_forced(entry: dict[str, Any], now: Moment) -> Forced | None:
-    if "forced" not in entry:
-        return None
-    left = min(entry["until"] - now.wall, FORCED_EVERY)
-    return Forced(load_issue(entry["forced"]), now.after(left))
-
-
 def failure_slots(slot: str) -> list[str]:
     """Return where the failures of a slot are remembered: for all hosts, and for this one."""
     host = salted_hmac("django_certn.tokens.host", socket.gethostname(), algorithm="sha256")
     return [f"{slot}:failed", f"{slot}:failed:{host.hexdigest()[:16]}"]
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def ttl(seconds: float) -> int:

@@ -1,17 +1,37 @@
-"""Which tenant a call is for, and so under which key its memo is kept."""
+"""Which tenant a call is for, so under which key its memo is kept, and which row it stands for."""
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, router
 
 from django_certn import tenancy
-from django_certn.exceptions import CredentialNotFoundError
+from django_certn.exceptions import (
+    CertnConfigurationError,
+    CredentialInactiveError,
+    CredentialNotFoundError,
+)
+from django_certn.keys import Key
 from django_certn.models import CertnCredential
+from django_certn.tokens.single_flight import copy_without_frames
 
-__all__ = ["Name", "Place", "place_of"]
+__all__ = ["Name", "Place", "Row", "load", "place_of"]
 
 Name = str | CertnCredential
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is read of a row that is active.
+
+    Attributes:
+        key: its key.
+        pk: its primary key.
+    """
+
+    key: Key
+    pk: object
 
 
 class Place(NamedTuple):
@@ -51,3 +71,27 @@ def place_of(name: Name) -> Place:
     if tenancy.exists():
         using = router.db_for_write(CertnCredential, instance=name)
     return Place((tenant, using, name.pk), using)
+
+
+def load(name: Name) -> Row:
+    """Read the row of a credential that is active, and return its key.
+
+    Raises:
+        CertnConfigurationError: there is none that can be used.
+    """
+    found = find_row(name)
+    if isinstance(found, BaseException):
+        raise found  # here, where no frame holds the row
+    return found
+
+
+def find_row(name: Name) -> Row | BaseException:
+    try:
+        row = CertnCredential.objects.stored(name)
+        if not row.is_active:
+            raise CredentialInactiveError(
+                f"The Certn credential {row.name!r} is switched off: activate it in the admin."
+            )
+        return Row(row.key(), row.pk)
+    except CertnConfigurationError as error:
+        return copy_without_frames(error)

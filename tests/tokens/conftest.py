@@ -9,9 +9,8 @@ from django_certn.conf import Environment
 from django_certn.exceptions import CertnUnavailableError
 from django_certn.keys import Key
 from django_certn.secret import MaskedStr, Secret
-from django_certn.tokens.lookup import Row
 from django_certn.tokens.service import install
-from django_certn.tokens.tenant import Place
+from django_certn.tokens.tenant import Place, Row
 from django_certn.tokens.timing import Clocks
 from tests.process import Process
 

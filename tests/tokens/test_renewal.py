@@ -5,7 +5,8 @@ import pytest
 from django_certn.exceptions import CertnUnavailableError, ExchangeConfigurationError
 from django_certn.tokens.held import HeldToken, SharedToken
 from django_certn.tokens.known import Known, KnownKeys
-from django_certn.tokens.renewal import Renewal, Request
+from django_certn.tokens.outcome import Request
+from django_certn.tokens.renewal import Renewal
 from django_certn.tokens.shared_cache import CacheDownError, Lock
 from tests.tokens.conftest import key
 

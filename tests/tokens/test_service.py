@@ -1,17 +1,20 @@
 """The token service in one process, on clocks that the tests move."""
 
+import contextvars
 import itertools
 import math
 import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
 from django.core.cache import cache, caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.db import DatabaseError, connection, transaction
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from django_certn import tokens
+from django_certn.conf import Environment, Scheme
 from django_certn.exceptions import (
     CertnConfigurationError,
     CertnUnavailableError,
@@ -23,7 +26,8 @@ from django_certn.exceptions import (
 )
 from django_certn.models import CertnCredential
 from django_certn.tokens.shared_cache import slot_of
-from tests.tokens.conftest import settle, wait_until
+from django_certn.tokens.tenant import Place, Row
+from tests.tokens.conftest import key, settle, wait_until
 
 HOURS = 3600.0
 
@@ -853,3 +857,206 @@ def test_stats(service, credential, exchanges, time_):
 
 
 # Threads and forks
+
+
+# One look
+
+
+def test_a_look_is_one_query_for_all_that_come_by(new_service, exchanges, time_):
+    """Callers with a valid token do not wait for it; a computer under load changes nothing."""
+    looks, hold = [], threading.Event()
+    hold.set()
+
+    def load(name):
+        looks.append(name)
+        assert hold.wait(10)
+        return Row(key(name), name)
+
+    process = new_service(
+        load=load, place_of=lambda name: Place(name, None), has_tenants=lambda: False
+    )
+    process.get_token()
+    time_.pass_(13)
+    hold.clear()
+    found = []
+    callers = [
+        threading.Thread(target=lambda: found.append(process.service.find("default")))
+        for _ in range(32)
+    ]
+    for caller in callers:
+        caller.start()
+    assert wait_until(lambda: len(found) == 31)  # all but the one that looks
+    hold.set()
+    for caller in callers:
+        caller.join(10)
+    assert len(found) == 32
+    assert len(looks) == 2
+
+
+def test_callers_without_a_token_share_a_look_and_an_exchange(new_service, exchanges):
+    looks = []
+
+    def load(name):
+        looks.append(name)
+        time.sleep(0.1)
+        return Row(key(name), name)
+
+    process = new_service(
+        load=load, place_of=lambda name: Place(name, None), has_tenants=lambda: False
+    )
+    callers = [threading.Thread(target=process.service.find, args=("default",)) for _ in range(16)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(10)
+    assert len(looks) < 4
+    assert exchanges.count == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_an_open_transaction_sees_is_shared_with_nobody(service, credential):
+    service.get_token()
+    elsewhere = []
+    with pytest.raises(RollBackError), transaction.atomic():
+        CertnCredential.objects.update(client_secret="fake-uncommitted")
+        service.forget_memos()
+        assert service.get_token().value == "fake-token-2"
+        assert service.get_token().value == "fake-token-2"
+        elsewhere.append(service.service.memo_by_key.get("default"))
+        raise RollBackError
+    assert elsewhere == [None]
+    assert service.get_token().value == "fake-token-1"
+
+
+# Both clocks
+
+
+def test_eleven_hours_of_sleep_cost_one_exchange_and_hand_out_nothing_dead(
+    service, credential, exchanges, time_
+):
+    """The wall's clock goes on, the monotonic one stood still, and the memo is fresh by it."""
+    service.get_token()
+    time_.wall += 11 * HOURS
+    assert values(service, 10) == {"fake-token-2"}
+    assert exchanges.count == 2
+
+
+@pytest.mark.parametrize("hours", [2, -2])
+def test_a_wall_clock_that_is_set_fails_nobody_at_once(
+    service, credential, exchanges, time_, hours
+):
+    exchanges.answer = 1 * HOURS
+    service.get_token()
+    time_.wall += hours * HOURS
+    values(service, 10)
+    time_.wall -= hours * HOURS
+    values(service, 10)
+    assert exchanges.count <= 2
+
+
+def test_min_validity_is_judged_by_the_wall_too(service, credential, exchanges, time_):
+    service.get_token()
+    time_.wall += 2 * HOURS
+    service.get_token(min_validity=9 * HOURS)
+    assert exchanges.count == 2
+
+
+# Small truths
+
+
+@isolate_apps("tests.bare")
+def test_a_proxy_model_is_followed_at_once(service, credential):
+    class ProxyCredential(CertnCredential):
+        class Meta:
+            proxy = True
+            app_label = "bare"
+
+    service.get_token()
+    row = ProxyCredential.objects.get()
+    row.client_secret = "fake-by-proxy"
+    row.save()
+    assert values(service) == {"fake-token-2"}
+    row.is_active = False
+    row.save()
+    with pytest.raises(CredentialInactiveError):
+        service.get_token()
+    row.delete()
+    with pytest.raises(CredentialNotFoundError):
+        service.get_token()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "half a \ud800 pair", "\0"])
+def test_a_name_that_no_database_takes_is_the_name_of_nobody(service, credential, name):
+    with pytest.raises(CredentialNotFoundError):
+        service.get_token(name)
+
+
+def test_an_exchange_runs_in_the_context_of_its_caller(rowless, exchanges):
+    request_id = contextvars.ContextVar("request_id", default="none")
+    seen = []
+    rowless.service.renewal.exchange = lambda key, *, timeout: (
+        seen.append(request_id.get()) or exchanges(key, timeout=timeout)
+    )
+    request_id.set("fake-request-7")
+    rowless.get_token()
+    assert seen == ["fake-request-7"]
+
+
+def test_a_token_says_where_it_may_be_sent(rowless):
+    assert rowless.get_token().base_url == "http://127.0.0.1:9"
+
+
+def test_memos_are_bounded_by_use(rowless, monkeypatch, time_):
+    monkeypatch.setattr("django_certn.tokens.memo.MEMOS_MOST", 3)
+    for name in ("a", "b", "c"):
+        rowless.get_token(name)
+    time_.pass_(13)
+    rowless.get_token("a")  # it is in use: looked at again
+    settle()
+    rowless.get_token("d")
+    assert set(rowless.service.memo_by_key) == {"a", "c", "d"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_belongs_to_an_earlier_key_goes(service, credential):
+    service.get_token()
+    earlier = slot_of(credential.key())
+    assert service.service.keys.get(earlier).token
+    credential.client_secret = "fake-rotated"
+    credential.save()
+    assert service.service.keys.get(earlier).token is None
+
+
+def test_an_api_key_has_no_token(new_service):
+    api = Environment("centric", "Centric", "http://127.0.0.1:9", Scheme.API_KEY)
+    process = new_service(
+        load=lambda name: Row(key(name, environment=api, client_id=""), name),
+        place_of=lambda name: Place(name, None),
+        has_tenants=lambda: False,
+    )
+    with pytest.raises(CertnConfigurationError, match=r"auth_headers\(\)"):
+        process.get_token()
+    memo = process.service.find("default")
+    assert memo.authorization == "Api-Key fake-secret"
+    assert process.invalidate_token("default", "fake") is False
+
+
+def test_an_api_key_is_served_for_an_hour_while_the_database_is_down(new_service, time_):
+    api = Environment("centric", "Centric", "http://127.0.0.1:9", Scheme.API_KEY)
+    is_down = []
+
+    def load(name):
+        if is_down:
+            raise DatabaseError
+        return Row(key(name, environment=api, client_id=""), name)
+
+    process = new_service(
+        load=load, place_of=lambda name: Place(name, None), has_tenants=lambda: False
+    )
+    process.service.find("default")
+    is_down.append(True)
+    time_.pass_(3590)
+    assert process.service.find("default").authorization == "Api-Key fake-secret"
+    time_.pass_(20)
+    with pytest.raises(DatabaseError):
+        process.service.find("default")

@@ -360,7 +360,7 @@ class TestAFunctionOfTheSite:
         settings.CERTN_TENANT = "tests.tokens.test_tenants.current"
 
         def load(name):
-            return tokens.lookup.Row(key(name, client_id=tenant.get()), 7)
+            return tokens.tenant.Row(key(name, client_id=tenant.get()), 7)
 
         process = new_service(load=load, exchange=Issue())
         earlier = tokens.service.install(process.service)
