@@ -76,16 +76,16 @@ def get_token(
     """
     service = _service
     try:
-        memo = service.memo_by_key[name]
-    except (KeyError, TypeError):  # an unsaved instance cannot be hashed
-        pass
-    else:
-        if (
-            service.monotonic() < memo.token_until
-            and service.wall() < memo.token_until_wall
-            and (not min_validity or memo.lives(service.clocks.now(), min_validity))
-        ):
-            return memo.token  # type: ignore[return-value]
+        memo = service.memo_by_key.get(name)
+    except TypeError:  # an unsaved instance cannot be hashed
+        memo = None
+    if (
+        memo is not None
+        and service.monotonic() < memo.token_until
+        and service.wall() < memo.token_until_wall
+        and (not min_validity or memo.lives(service.clocks.now(), min_validity))
+    ):
+        return memo.token  # type: ignore[return-value]
     return token_of(service.find(name, min_validity, timeout), name)
 
 
@@ -132,12 +132,15 @@ def authorization(name: Name = "default", *, timeout: float = 20.0) -> Memo:
     """
     service = _service
     try:
-        memo = service.memo_by_key[name]
-    except (KeyError, TypeError):
-        pass
-    else:
-        if service.monotonic() < memo.header_until and service.wall() < memo.header_until_wall:
-            return memo
+        memo = service.memo_by_key.get(name)
+    except TypeError:
+        memo = None
+    if (
+        memo is not None
+        and service.monotonic() < memo.header_until
+        and service.wall() < memo.header_until_wall
+    ):
+        return memo
     return service.find(name, 0, timeout)
 
 

@@ -4,6 +4,7 @@ import random
 import statistics
 from dataclasses import dataclass
 from time import monotonic
+from time import time as clock
 from timeit import Timer
 
 from django.core.cache import caches
@@ -11,13 +12,14 @@ from django.core.cache import caches
 from tests.benchmarks.sources import API, CachedRequestsOAuthlib
 
 BATCH = 0.005  # seconds that a contender runs in each round
-FLOOR_LABEL = "the floor: a dictionary and the clock"
+FLOOR_LABEL = "the floor: a dictionary and both clocks"
 
 TOKENS = {"default": "fake-token"}
 
 
 def floor(name="default"):
     monotonic()
+    clock()
     return TOKENS[name]
 
 
