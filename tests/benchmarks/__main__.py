@@ -121,7 +121,10 @@ def make_site(stack, folder, endpoint):
         "DATABASES": {"default": database},
         "CACHES": caches,
         "CERTN_CACHE_ALIAS": "LocMem",
-        "CERTN_ENVIRONMENTS": {"local": {"label": "Local", "base_url": endpoint.url}},
+        "CERTN_ENVIRONMENTS": {
+            "local": {"label": "Local", "base_url": endpoint.url},
+            "centric": {"label": "Centric", "base_url": endpoint.url, "scheme": "api_key"},
+        },
         "USE_TZ": True,
     }
 
@@ -149,6 +152,9 @@ def store(names):
 
     call_command("migrate", verbosity=0)
     call_command("createcachetable", "certn_cache", verbosity=0)
+    CertnCredential.objects.create(
+        name="centric", environment="centric", client_secret=sources.SECRET
+    )
     for name in names:
         CertnCredential.objects.create(
             name=name,

@@ -7,6 +7,7 @@ from time import monotonic
 from time import time as clock
 from timeit import Timer
 
+import requests
 from django.core.cache import caches
 
 from tests.benchmarks.sources import API, CachedRequestsOAuthlib
@@ -46,14 +47,23 @@ def measure(peers, url, aliases, rounds):
         aliases: the caches that are looked into.
         rounds: how many.
     """
-    from django_certn.client import auth_headers
+    from django_certn.client import CertnAuth, auth_headers, base_url
     from django_certn.tokens import get_token
 
-    own = {"floor": floor, "get_token": get_token, "auth_headers": auth_headers}
+    request = requests.Request("GET", base_url() + "/api/v1/users/").prepare()
+    own = {
+        "floor": floor,
+        "get_token": get_token,
+        "auth_headers": auth_headers,
+        "auth": CertnAuth(),
+        "request": request,
+    }
     contenders = {
         FLOOR_LABEL: ("floor()", own),
         "**django-certn**": ("get_token()", own),
         "**django-certn**, the header": ("auth_headers()", own),
+        "**django-certn**, the header, an API key": ('auth_headers("centric")', own),
+        "**django-certn**, a request of requests": ("auth(request)", own),
     }
     for peer in peers:
         contenders[peer.label] = contender(peer(url, "LocMem"))
