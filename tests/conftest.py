@@ -1,3 +1,4 @@
+import signal
 import socket
 import ssl
 from ipaddress import ip_address
@@ -11,6 +12,10 @@ from tests import services
 from tests.endpoint import TokenEndpoint
 
 pytest_plugins = ["tests.distribution", "tests.marks"]
+
+# Whoever is started in the background by a shell ignores it, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

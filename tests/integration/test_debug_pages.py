@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import path, reverse
 from django.utils.log import AdminEmailHandler
 
-from django_certn import fields, verification
+from django_certn import fields, recording
 from django_certn.client import auth_headers
 from django_certn.models import CertnCredential
 from django_certn.tokens import get_token, invalidate_token, shared_cache
@@ -80,7 +80,7 @@ FAILURES = {
     "a bug in the form": ((fields, "looks_encrypted"), saves_and_verifies),
     "a bug in save": ((CertnCredential, "save"), saves_and_verifies),
     "a bug in the encryption": ((fields.package, "encrypt_str"), saves_and_verifies),
-    "a bug in the verification": ((verification, "record"), saves_and_verifies),
+    "a bug in the verification": ((recording, "record"), saves_and_verifies),
 }
 
 
