@@ -48,7 +48,7 @@ class Task(ABC, Generic[Result]):
     cost = 1
 
     @abstractmethod
-    def prepare(self) -> Callable[[], Outcome] | Outcome | None:
+    def prepare(self) -> LiveRequest | Callable[[], Outcome] | Outcome | None:
         """Read what is needed, in the caller's thread, and return the request to make.
 
         It is called again when Certn asked to wait. Without a request, what is returned goes to

@@ -10,7 +10,7 @@ from django.core.management.base import OutputWrapper
 
 from django_certn.management import base
 
-COMMANDS = ["certn_check", "certn_reencrypt"]
+COMMANDS = ["certn_check", "certn_reencrypt", "certn_set_key"]
 
 
 class Printer(base.CertnCommand):

@@ -3,6 +3,7 @@
 import sys
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
+from datetime import date
 from typing import Any, ClassVar, Self
 
 from django.core.management.base import (
@@ -12,6 +13,7 @@ from django.core.management.base import (
     DjangoHelpFormatter,
     OutputWrapper,
 )
+from django.db import Error as DatabaseFailure
 from django.db import connections
 
 from django_certn.bulk import PARALLEL
@@ -27,9 +29,11 @@ __all__ = [
     "Problem",
     "add_database_argument",
     "add_parallel_argument",
+    "day",
     "first_line",
     "is_migrated",
     "printable",
+    "problem_of",
     "refuse_wrong_call",
     "require_migrated",
     "seconds",
@@ -185,6 +189,14 @@ def seconds(text: str) -> float:
     return value
 
 
+def day(text: str) -> date:
+    """Read an argument that is a day."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a date such as 2027-01-31.") from None
+
+
 def number_of_requests(text: str) -> int:
     """Read an argument that says how many requests may be under way at a time."""
     if not (text.isdecimal() and is_number_of_requests(int(text))):
@@ -234,6 +246,29 @@ def is_migrated(using: str) -> bool:
         description = connection.introspection.get_table_description(cursor, model.db_table)
     there = {column.name for column in description}
     return all(field.column in there for field in model.local_concrete_fields)
+
+
+def problem_of(error: BaseException, unreached: str = "") -> Problem:
+    """Return what stopped a command.
+
+    Args:
+        error: what was raised.
+        unreached: a sentence that says what it did not come to.
+    """
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        code, message = "stopped", "Stopped."
+    elif isinstance(error, DatabaseFailure):
+        code = "database_unreachable"
+        message = f"The database cannot be used now: {first_line(error).rstrip('.')}."
+    else:
+        # Its type alone: the message of an error that nobody foresaw may hold anything.
+        code = "unexpected"
+        message = f"{type(error).__name__}; --traceback shows where it comes from."
+    problem = Problem(code, message + unreached, NO_VERDICT)
+    problem.__cause__ = error
+    return problem
 
 
 def printable(name: str) -> str:

@@ -23,7 +23,18 @@ from django_certn.verification import Verification
 if TYPE_CHECKING:
     from django_certn.probe import Probe
 
-__all__ = ["MANY", "Result", "document", "grouped", "judge", "lines", "listed", "summary", "tally"]
+__all__ = [
+    "MANY",
+    "NAMED",
+    "Result",
+    "document",
+    "grouped",
+    "judge",
+    "lines",
+    "listed",
+    "summary",
+    "tally",
+]
 
 NAMED = 20  # how many credentials one line names
 MANY = 21  # from so many on, nobody reads a line for each that is well

@@ -9,43 +9,9 @@ import time
 import pytest
 
 from tests import sandbox as stand_in
-from tests.services import free_port
+from tests.integration.site import Site as AnySite
 
-FIRST_KEY = "dGVzdHMtb25seS1mYWtlLWVuY3J5cHRpb24ta2V5ISE="
 OTHER_KEY = "YW5vdGhlci1mYWtlLWVuY3J5cHRpb24ta2V5LTEyMyE="
-
-SETTINGS = """
-import os
-
-SECRET_KEY = "fake"
-FIELD_ENCRYPTION_KEY = os.environ.get("SITE_ENCRYPTION_KEY", "{key}")
-INSTALLED_APPS = ["django_certn"]
-if "SITE_FAILS_ITS_CHECKS" in os.environ:
-    ROOT_URLCONF = "no_such_module"
-USE_TZ = True
-DATABASES = {{
-    "default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "{folder}/site.sqlite3"}},
-    "empty": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "{folder}/empty.sqlite3"}},
-    "missing": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "{folder}/no/such/db.sqlite3"}},
-    "postgresql": {{
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": "127.0.0.1",
-        "PORT": "{closed_port}",
-        "NAME": "nobody-there",
-    }},
-}}
-CACHES = {{
-    "default": {{
-        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
-        "LOCATION": "{folder}/cache",
-    }}
-}}
-CERTN_ENVIRONMENTS = {{
-    "local": {{"label": "Sandbox", "base_url": "{sandbox}"}},
-    "twin": {{"label": "Zwilling \u9375", "base_url": "{sandbox}"}},
-    "nobody": {{"label": "Nobody there", "base_url": "http://127.0.0.1:{closed_port}"}},
-}}
-"""
 
 SEED = """
 from django_certn.models import CertnCredential
@@ -87,35 +53,8 @@ print(json.dumps([call(arguments) for arguments in json.loads(sys.argv[1])]))
 """
 
 
-class Site:
-    """A small site in a folder of its own, that is only ever called from the shell."""
-
-    def __init__(self, folder, sandbox_url):
-        self.folder = folder
-        content = SETTINGS.format(
-            key=FIRST_KEY, folder=folder, sandbox=sandbox_url, closed_port=free_port()
-        )
-        (folder / "site_settings.py").write_text(content, encoding="utf-8")
-
-    def start(self, *args, **environment):
-        return subprocess.Popen(
-            [sys.executable, "-m", "django", *args],
-            env=stand_in.environment(DJANGO_SETTINGS_MODULE="site_settings", **environment),
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def manage(self, *args, **environment):
-        process = self.start(*args, **environment)
-        stdout, stderr = process.communicate(timeout=60)
-        return subprocess.CompletedProcess(args, process.returncode, stdout, stderr)
-
-    def done(self, *args):
-        process = self.manage(*args)
-        assert process.returncode == 0, process.stderr
-        return process.stdout
+class Site(AnySite):
+    """It knows how a script reads what the command prints."""
 
     def check(self, *args, **environment):
         """Return the exit code and the document, the whole of stdout."""

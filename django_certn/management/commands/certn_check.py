@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import Error as DatabaseFailure
 from django.db import router
 
 from django_certn.bulk import WAIT_MOST, run
@@ -13,7 +12,7 @@ from django_certn.conf import environment_choices
 from django_certn.exceptions import TRY_AGAIN, CredentialNotFoundError, Status
 from django_certn.expiry import ends_soon
 from django_certn.management import base
-from django_certn.management.base import NO_VERDICT, WRONG_CALL, Problem, printable
+from django_certn.management.base import WRONG_CALL, Problem, printable
 from django_certn.management.checking import Check
 from django_certn.management.report import (
     MANY,
@@ -116,7 +115,8 @@ class Command(base.CertnCommand):
                             self.stdout.write(line)
                     bar.advance()
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a script hears of any
-            problem = problem_of(error, unchecked(selection.names, results))
+            left = unchecked(selection.names, results)
+            problem = base.problem_of(error, f" Not checked: {listed(left)}." if left else "")
         if as_json:
             self.stdout.write(document(results, selection.skipped, problem))
         elif results and verbosity > 0:
@@ -247,22 +247,3 @@ def check_all(
 def unchecked(names: list[str], results: list[Result]) -> list[str]:
     done = {result.verification.name for result in results}
     return [name for name in names if name not in done]
-
-
-def problem_of(error: BaseException, left: list[str]) -> Problem:
-    """Return what stopped the check, and what was not checked for it."""
-    if isinstance(error, Problem):
-        return error
-    unreached = f" Not checked: {listed(left)}." if left else ""
-    if isinstance(error, KeyboardInterrupt):
-        code, message = "stopped", "Stopped."
-    elif isinstance(error, DatabaseFailure):
-        code = "database_unreachable"
-        message = f"The database cannot be used now: {base.first_line(error).rstrip('.')}."
-    else:
-        # Its type alone: the message of an error that nobody foresaw may hold anything.
-        code = "unexpected"
-        message = f"{type(error).__name__}; --traceback shows where it comes from."
-    problem = Problem(code, message + unreached, NO_VERDICT)
-    problem.__cause__ = error
-    return problem
