@@ -31,6 +31,7 @@ LAYERS = [
     ["bulk", "workers"],
     ["client", "requests_auth", "session", "httpx"],
     ["forms", "checks", "management", "testing"],
+    ["health"],
     ["admin", "changelist", "notices", "templatetags"],
 ]
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
@@ -116,6 +117,11 @@ def test_only_the_fields_know_the_encryption_package():
 
 def test_only_the_exchange_knows_the_oauth_package():
     assert importers_of("requests_oauthlib", "oauthlib") == {"django_certn.oauth"}
+
+
+def test_nothing_imports_what_needs_a_package_that_a_site_may_lack():
+    assert importers_of("health_check") == {"django_certn.health"}
+    assert not importers_of("django_certn.health", "django_certn.httpx")
 
 
 def test_nothing_imports_the_admin_or_the_app_config():

@@ -21,6 +21,9 @@ PARTS_OF_DJANGO = {"asgiref"}
 # What a module may need beyond the dependencies, by the extra that brings it.
 EXTRAS = {"sandbox": "sandbox", "httpx": "httpx", "pytest_plugin": "test", "testing": "test"}
 
+# What a site has that uses the module, and nobody else needs.
+OF_THE_SITE = {"health": {"health_check"}}
+
 
 def normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -42,12 +45,13 @@ def test_what_is_imported_is_declared():
     distributions = packages_distributions()
     own = declared(PROJECT["dependencies"])
     for path in PACKAGE.rglob("*.py"):
-        extra = EXTRAS.get(path.relative_to(PACKAGE).parts[0].removesuffix(".py"))
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        extra, of_the_site = EXTRAS.get(part), OF_THE_SITE.get(part, set()) | {"django_certn"}
         may = own | declared(PROJECT["optional-dependencies"].get(extra, ()))
-        for name in set(imported_by(path)) - sys.stdlib_module_names - PARTS_OF_DJANGO:
-            if name != "django_certn":
-                found = {normal(distribution) for distribution in distributions.get(name, ())}
-                assert found & may, f"{path.name} imports {name}"
+        known = sys.stdlib_module_names | PARTS_OF_DJANGO | of_the_site
+        for name in set(imported_by(path)) - known:
+            found = {normal(distribution) for distribution in distributions.get(name, ())}
+            assert found & may, f"{path.name} imports {name}"
 
 
 @pytest.mark.parametrize(
