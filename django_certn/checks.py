@@ -122,7 +122,8 @@ def judge_rows(alias: str) -> Iterator[CheckMessage]:
             "No key in FIELD_ENCRYPTION_KEY opens the secrets of these Certn credentials in the "
             f"database {alias!r}: {listed(undecryptable)}.",
             hint="Put the earlier encryption key back, behind the one in force; what is stored is "
-            "untouched. Or enter a new pair or API key from Certn.",
+            "untouched. Only if that is lost: enter the pair or the API key again or, if nobody "
+            "has it, a new pair or API key from Certn.",
             id="django_certn.W001",
         )
     if plain:
@@ -130,8 +131,9 @@ def judge_rows(alias: str) -> Iterator[CheckMessage]:
             f"The secrets of these Certn credentials are in the database {alias!r} in clear, and "
             f"are not used: {listed(plain)}.",
             hint=f"Run manage.py certn_reencrypt --encrypt-plaintext --database {alias}. "
-            "Whoever could read the database, or a backup of it, may know them: "
-            "better refresh the keys at Certn, or make a new API key there.",
+            "Whoever could read the database, or a backup of it, may know them: plan to replace "
+            "them. At Certn, refresh keys ends the pair for every system that uses it; a new API "
+            "key ends none.",
             id="django_certn.W002",
         )
 
@@ -165,7 +167,8 @@ def judge_environments(alias: str, known: set[str]) -> Iterator[CheckMessage]:
             f"in the settings ({slugs}), so none of them can be used: "
             f"{listed([name for _slug, name in found])}.",
             hint="Put each environment back into CERTN_ENVIRONMENTS; or choose another one in the "
-            "admin, and enter the key that was made there; or delete the credential.",
+            "admin, and enter the key that was made there; or, if nobody needs its key any more, "
+            "delete the credential.",
             id="django_certn.W005",
         )
 
@@ -199,8 +202,8 @@ def judge_ends(alias: str) -> Iterator[CheckMessage]:
         yield Warning(
             f"The API keys of these Certn credentials in the database {alias!r} end within 30 "
             f"days or have ended: {named}; the first on {first} (UTC).",
-            hint="Make a new API key in Certn's Client Portal, enter it in the admin, and revoke "
-            "the old one then: several may be active at once.",
+            hint="Make a new API key in Certn's Client Portal, enter it wherever the old one is "
+            "used, and revoke the old one only then: several may be active at once.",
             id="django_certn.W006",
         )
 

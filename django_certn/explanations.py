@@ -14,7 +14,7 @@ from django_certn.conf import Scheme, conf, environment_choices, scheme_of
 from django_certn.exceptions import CertnConfigurationError, Status
 from django_certn.sentences import AGAIN, AGAIN_AFTER, SENTENCES, Pair
 
-__all__ = ["explain"]
+__all__ = ["explain", "label_of", "vendor_of"]
 
 # Where it is another story for an API key. Where one is made is reported by third parties; Certn's
 # own page says "under Integrations":
@@ -59,8 +59,8 @@ OF_API_KEYS: dict[str, Pair] = {
         SENTENCES[Status.UNDECRYPTABLE][0],
         _(
             "Put the earlier encryption key, under which it was stored, back into "
-            "FIELD_ENCRYPTION_KEY. Only if that is lost: make a new API key in Certn's Client "
-            "Portal and enter it."
+            "FIELD_ENCRYPTION_KEY, behind the one in force. Only if that is lost: make a new API "
+            "key in Certn's Client Portal and enter it."
         ),
     ),
     "plaintext": (
@@ -68,7 +68,7 @@ OF_API_KEYS: dict[str, Pair] = {
         _(
             "Run manage.py certn_reencrypt --encrypt-plaintext, and verify again. Whoever could "
             "read the database, or a backup of it, may know the key: make a new one in Certn's "
-            "Client Portal, enter it, and revoke this one."
+            "Client Portal, enter it wherever this one is used, and revoke this one only then."
         ),
     ),
     "client_secret": (
@@ -163,7 +163,7 @@ def bad_response(http_status: int | None, error_code: str) -> str:
 
 
 def words_of(environment: str, http_status: int | None, error_code: str) -> dict[str, str]:
-    label = str(dict(environment_choices()).get(environment, environment))
+    label = label_of(environment)
     # What a server said is shown; our own codes have become sentences.
     said = "" if error_code in ("not_certn", "redirect") else error_code
     answer = ", ".join(filter(None, [f"HTTP {http_status}" if http_status else "", said]))
@@ -175,8 +175,18 @@ def words_of(environment: str, http_status: int | None, error_code: str) -> dict
         "failure": gettext(FAILURES.get(error_code, error_code)),
         "refused": str(REFUSED.get(error_code, ANY_REQUEST)),
         "slug": environment,
-        "vendor": label if label.startswith("Certn") else f"Certn ({label})",
+        "vendor": vendor_of(label),
     }
+
+
+def label_of(environment: str) -> str:
+    """Return what people call the environment, its slug when the settings do not have it."""
+    return str(dict(environment_choices()).get(environment, environment))
+
+
+def vendor_of(label: str) -> str:
+    """Return how sentences name Certn in the environment of that label."""
+    return label if label.startswith("Certn") else f"Certn ({label})"
 
 
 def address_of(environment: str) -> str:

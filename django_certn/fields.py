@@ -228,7 +228,7 @@ class EncryptedSecretField(package.EncryptedCharField):  # type: ignore[misc]
             return secret
         text = MaskedStr(clean_pasted(secret.reveal() if secret else ""))
         if not text and not self.blank:
-            raise ValidationError(_("Enter the Client Secret."), code="required")
+            raise ValidationError(_("Enter the Client Secret or the API key."), code="required")
         secret = Secret(text)
         self.run_validators(secret)
         return secret

@@ -120,15 +120,17 @@ class CertnCredentialForm(BaseForm):
         if isinstance(stored, UndecryptableSecret):
             field.required = False
             field.help_text = _(
-                "The stored secret cannot be read with this FIELD_ENCRYPTION_KEY. Bring the "
-                "earlier encryption key back, or enter a new pair or API key from Certn."
+                "The stored secret cannot be read with this FIELD_ENCRYPTION_KEY. Put the earlier "
+                "encryption key back, behind the one in force. Only if that is lost: enter the "
+                "pair or the API key again or, if nobody has it, a new pair or API key from Certn."
             )
             if stored.plain_text() is not None:
                 field.help_text = _(
                     "The stored secret is in the database in clear, and is not used. Run "
                     "manage.py certn_reencrypt --encrypt-plaintext. Whoever could read the "
-                    "database, or a backup of it, may know it: better refresh the keys at Certn, "
-                    "or make a new API key there, and enter what is new."
+                    "database, or a backup of it, may know it: plan to replace it. At Certn, "
+                    "refresh keys ends the pair for every system that uses it; a new API key ends "
+                    "none."
                 )
         elif stored:
             field.required = False

@@ -89,7 +89,7 @@ NO_KEY: list[tuple[str, re.Pattern[str], Any]] = [
     (
         "address",
         re.compile(r"https?://.*", re.DOTALL | re.IGNORECASE),
-        _("This is an address, and not a key."),
+        _("This is an address, and not a key: paste the key itself."),
     ),
     (
         "placeholder",
@@ -137,7 +137,7 @@ def clean_text(value: str) -> MaskedStr:
     """
     text = MaskedStr(clean_pasted(value))
     if not text:
-        raise ValidationError(_("Enter the Client Secret."), code="required")
+        raise ValidationError(_("Enter the Client Secret or the API key."), code="required")
     validate_text(text)
     return text
 

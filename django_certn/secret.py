@@ -127,12 +127,14 @@ class UndecryptableSecret(Secret):
         if self.plain_text() is None:
             return CredentialUndecryptableError(
                 f"The secret{of} cannot be read with FIELD_ENCRYPTION_KEY: put the "
-                "earlier encryption key back, or enter a new pair or API key from Certn."
+                "earlier encryption key back, behind the one in force. Only if that is lost: enter "
+                "the pair or the API key again or, if nobody has it, a new pair or API key from "
+                "Certn."
             )
         return CredentialUndecryptableError(
             f"The secret{of} is stored as plain text, and not used: run manage.py "
-            "certn_reencrypt --encrypt-plaintext, or better enter a new pair or API key "
-            "from Certn."
+            "certn_reencrypt --encrypt-plaintext. Whoever could read the database may know it: "
+            "plan to replace it."
         )
 
     @property

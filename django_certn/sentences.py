@@ -176,9 +176,9 @@ SENTENCES: dict[str, Pair] = {
         _("The stored secret cannot be read with FIELD_ENCRYPTION_KEY; nothing was sent."),
         _(
             "Put the earlier encryption key, under which it was stored, back into "
-            "FIELD_ENCRYPTION_KEY. Only if that is lost: enter the pair again or, if nobody has "
-            "it, refresh keys on the Partner tab in %(environment)s, which ends the pair for every "
-            "system that uses it, and enter the new pair in each of them."
+            "FIELD_ENCRYPTION_KEY, behind the one in force. Only if that is lost: enter the pair "
+            "again or, if nobody has it, refresh keys on the Partner tab in %(environment)s, which "
+            "ends the pair for every system that uses it, and enter the new pair in each of them."
         ),
     ),
     "plaintext": (
@@ -199,13 +199,16 @@ SENTENCES: dict[str, Pair] = {
     "CERTN_ENVIRONMENTS": (
         _("The settings of the environment “%(slug)s” cannot be used; nothing was sent."),
         _(
-            "Correct CERTN_ENVIRONMENTS: “%(slug)s” needs a base_url with https:// and a host. "
-            "Plain http is for a loopback host alone."
+            "Correct CERTN_ENVIRONMENTS: manage.py check says what is wrong. “%(slug)s” needs a "
+            "base_url with https:// and a host; plain http is for a loopback host alone."
         ),
     ),
     "client_id": (
         _("The credential has no Client ID; nothing was sent."),
-        _("Enter the Client ID: Certn shows it on the Partner tab, under API Keys."),
+        _(
+            "Enter the Client ID: Certn shows it at any time on the Partner tab in "
+            "%(environment)s, under API Keys."
+        ),
     ),
     "client_secret": (
         _("The credential has no Client Secret; nothing was sent."),

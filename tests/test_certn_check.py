@@ -531,9 +531,9 @@ class TestText:
         line, hint = check(probe=True, verbosity=0).stdout.splitlines()
         assert line == (
             "default (scripted): probe rejected. "
-            "Scripted issued a token, and refuses it at /api/v1/users/ (HTTP 401)."
+            "Certn (Scripted) issued a token, and refuses it at /api/v1/users/ (HTTP 401)."
         )
-        assert hint.startswith("    The key works; what it opens does not.")
+        assert hint.startswith("    The key is not at fault, and a new pair will not help.")
 
     def test_what_was_switched_off_is_named(self, make, endpoint):
         for number in range(22):

@@ -144,7 +144,16 @@ class TestRow:
 
     def test_one_key_that_is_no_list(self, make_credential):
         make_credential()
-        assert reencrypt().counts == {"already current": 1}
+        outcome = reencrypt()
+        assert outcome.counts == {"already current": 1}
+        assert "behind the first one" not in outcome.stdout
+
+    def test_what_becomes_of_the_earlier_keys_is_said(self, make_credential, rotate):
+        make_credential()
+        rotate()
+        assert "behind the first one" not in reencrypt(dry_run=True).stdout
+        *_, last = reencrypt().stdout.splitlines()
+        assert last.startswith("Nothing of this needs the keys behind the first one. A backup may")
 
     def test_none_at_all(self):
         outcome = reencrypt()
@@ -165,6 +174,7 @@ class TestRow:
             "Put the encryption key that opens it back, behind the first one."
         )
         assert outcome.stderr.startswith("lost: no key in FIELD_ENCRYPTION_KEY opens it.")
+        assert "behind the first one. Only if that is lost" in outcome.stderr
         assert outcome.counts == {"already current": 1, "unreadable": 1}
         assert column(lost) == before
 

@@ -91,6 +91,7 @@ class TestOne:
         first, hint = called.stdout.splitlines()
         assert first.startswith("acme (scripted): rejected. Certn (Scripted) refuses this key")
         assert hint.startswith("    Copy both values again")
+        assert "refresh" not in hint
         assert not CertnCredential.objects.exists()
 
     @pytest.mark.parametrize(
@@ -381,7 +382,7 @@ class TestWrongCall:
             ({"environment": "centric-ca"}, "--client-id: An API key has no Client ID"),
             ({"expires_on": date(2031, 1, 1)}, "leave --expires-on out"),
             ({"secret_file": "a", "secret_env": "b"}, "There is one secret"),
-            ({"from_jsonl": "-"}, "NAME and --environment and --client-id"),
+            ({"from_jsonl": "-"}, "leave out NAME and --environment and --client-id"),
             ({"timeout": 0}, "above 0"),
             ({"parallel": 0}, "from 1 to 100"),
             ({"database": "nowhere"}, "no database 'nowhere'"),

@@ -204,6 +204,7 @@ class TestStoredSecrets:
         assert message.id == "django_certn.W001"
         assert message.msg.endswith("database 'default': 'acme', 'beta'.")
         assert "earlier encryption key" in message.hint
+        assert "behind the one in force; what is stored is untouched. Only if" in message.hint
 
     def test_plain_text(self, make_credential):
         write_column(make_credential("acme"), SECRET)
@@ -212,6 +213,7 @@ class TestStoredSecrets:
         assert message.id == "django_certn.W002"
         assert message.msg.endswith(": 'acme'.")
         assert "certn_reencrypt --encrypt-plaintext --database default" in message.hint
+        assert "refresh keys ends the pair for every system that uses it" in message.hint
         assert SECRET not in str(message)
 
     @pytest.mark.parametrize("text", ["", "b'gAAAAAfake'", '"gAAAAAfake"', "not ascii: ü"])
@@ -352,6 +354,7 @@ class TestEnds:
         assert message.id == "django_certn.W006"
         assert f"'acme', 'beta'; the first on {ended} (UTC)." in message.msg
         assert "Client Portal" in message.hint
+        assert "revoke the old one only then" in message.hint
 
     def test_only_in_the_databases_that_are_named(self, make_credential, django_assert_num_queries):
         self.make(make_credential, "acme", 1)

@@ -175,7 +175,12 @@ CASES = {
     "undecryptable": (
         ("undecryptable", None),
         "The stored secret cannot be read with FIELD_ENCRYPTION_KEY; nothing was sent.",
-        ["Put the earlier encryption key", "Only if that is lost", "enter the pair again", REFRESH],
+        [
+            "Put the earlier encryption key",
+            "behind the one in force. Only if that is lost",
+            "enter the pair again",
+            REFRESH,
+        ],
         [],
     ),
     "plaintext": (
@@ -193,13 +198,13 @@ CASES = {
     "CERTN_ENVIRONMENTS": (
         ("misconfigured", None, "CERTN_ENVIRONMENTS"),
         "The settings of the environment “demo” cannot be used; nothing was sent.",
-        ["CERTN_ENVIRONMENTS", "https://"],
+        ["CERTN_ENVIRONMENTS", "manage.py check says what is wrong", "https://"],
         ["refresh"],
     ),
     "client_id": (
         ("misconfigured", None, "client_id"),
         "The credential has no Client ID; nothing was sent.",
-        ["Partner tab"],
+        ["at any time on the Partner tab in Demo"],
         ["refresh"],
     ),
     "client_secret": (

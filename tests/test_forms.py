@@ -275,7 +275,7 @@ class TestUndecryptable:
 
     def test_the_form_says_both_ways_out(self, credential):
         html = CertnCredentialForm(instance=read(credential)).as_p()
-        assert "earlier encryption key" in html
+        assert "earlier encryption key back, behind the one in force. Only if that is" in html
         assert "new pair" in html
         assert "A secret is stored." not in html
         assert column(credential) not in html

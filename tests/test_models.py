@@ -514,6 +514,7 @@ def test_no_key_of_a_secret_that_cannot_be_read(row, settings):
     assert caught.value.status == "undecryptable"
     assert read.client_secret.column() not in str(caught.value)
     assert "earlier encryption key" in str(caught.value)
+    assert "behind the one in force. Only if that is lost" in str(caught.value)
     assert "new pair" in str(caught.value)
 
 

@@ -13,9 +13,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from django_certn.conf import Environment, Scheme, conf, environment_choices
+from django_certn.conf import Environment, Scheme, conf
 from django_certn.exceptions import TRY_AGAIN, Status
 from django_certn.expiry import ends_soon, today
+from django_certn.explanations import label_of, vendor_of
 from django_certn.keys import UNSEEN
 from django_certn.management.base import NO_VERDICT, VERDICT, Problem, printable
 from django_certn.verification import Verification
@@ -45,10 +46,10 @@ UNANSWERED = "unanswered"
 # known, and none of this asks for another one.
 PROBE_SENTENCES: dict[str, tuple[Promise, Promise]] = {
     Status.REJECTED: (
-        _("%(environment)s issued a token, and refuses it at %(path)s%(answer)s."),
+        _("%(vendor)s issued a token, and refuses it at %(path)s%(answer)s."),
         _(
-            "The key works; what it opens does not. Verify again in a minute. If this stays, ask "
-            "Certn whether the account may use this API."
+            "The key is not at fault, and a new pair will not help. Verify again in a minute. If "
+            "this stays, ask Certn whether the account may use this API."
         ),
     ),
     Status.RATE_LIMITED: (
@@ -64,7 +65,7 @@ PROBE_SENTENCES: dict[str, tuple[Promise, Promise]] = {
         _("This says nothing about the rights of the key. Try again in a few minutes."),
     ),
     Status.RETIRED: (
-        _("The key works, and %(environment)s has retired %(path)s%(answer)s."),
+        _("The key works, and %(vendor)s has retired %(path)s%(answer)s."),
         _("No other key will help. Ask Certn for access to its newer API, CertnCentric."),
     ),
     Status.BAD_RESPONSE: (
@@ -125,9 +126,11 @@ class Result:
     def _explain_probe(self) -> tuple[str, str]:
         if self.probe is None or self.probe.status not in PROBE_SENTENCES:
             return "", ""
-        slug, answer = self.verification.environment, self.probe.http_status
+        answer = self.probe.http_status
+        label = label_of(self.verification.environment)
         words = {
-            "environment": dict(environment_choices()).get(slug, slug),
+            "environment": label,
+            "vendor": vendor_of(label),
             "path": USERS_PATH,
             "answer": f" (HTTP {answer})" if answer else "",
         }

@@ -66,7 +66,7 @@ def refuse_wrong_call(options: dict[str, Any]) -> None:
         given = [option(name) for name in OF_ONE if options[name] is not None]
         if options["name"] is not None or given:
             given = given if options["name"] is None else ["NAME", *given]
-            fault = f"With --from-jsonl, the lines say what else is {' and '.join(given)}."
+            fault = f"With --from-jsonl, leave out {' and '.join(given)}: the lines say that."
     elif options["name"] is None:
         fault = "Name the credential, or a file of JSON lines by --from-jsonl."
     elif options["environment"] is None:

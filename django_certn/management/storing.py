@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from django_certn.bulk import Task
 from django_certn.exceptions import CredentialNotFoundError
@@ -80,6 +81,8 @@ class SetKey(Task[Setting]):
     def prepare(self) -> LiveRequest | Outcome | None:
         if not self.is_verified or self.is_done(find(self.name, self.using)):
             return None
+        # A refusal is put down to what was just entered, and not to a pair that was lost.
+        self.row.secret_changed_at = timezone.now()
         return prepare(self.row, self.timeout)
 
     def finish(self, outcome: Outcome | None) -> Setting:

@@ -186,7 +186,10 @@ def is_storable(name: str) -> bool:
 def refuse_empty(selection: Selection, environment: str | None) -> None:
     if selection.names:
         return
-    message = f"There is no active Certn credential{within(environment)}: add one in the admin."
+    message = (
+        f"There is no active Certn credential{within(environment)}: add one in the admin, or with "
+        "manage.py certn_set_key."
+    )
     if selection.skipped:
         message = (
             f"There is no active Certn credential{within(environment)}; switched off: "

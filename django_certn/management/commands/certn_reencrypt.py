@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as DatabaseFailure
 from django.db import connections
 
-from django_certn.encryption_key import mistakes
+from django_certn.encryption_key import encryption_keys, mistakes
 from django_certn.management import base
 from django_certn.management.base import NO_VERDICT, VERDICT, WRONG_CALL, printable
 from django_certn.reencryption import Column, Outcome, Row, encrypted_columns, reencrypt
@@ -23,8 +23,12 @@ exit codes:
 """
 
 BY_NO_KEY = (
-    "no key in FIELD_ENCRYPTION_KEY opens it. Put the earlier encryption key back, or enter a new "
-    "pair or API key from Certn."
+    "no key in FIELD_ENCRYPTION_KEY opens it. Put the earlier encryption key back, behind the "
+    "first one. Only if that is lost: enter the pair or the API key again or, if nobody has it, a "
+    "new pair or API key from Certn."
+)
+NOT_NEEDED = (
+    "Nothing of this needs the keys behind the first one. A backup may: keep those keys with it."
 )
 IN_CLEAR = "it is stored in clear. With --encrypt-plaintext, it is encrypted."
 
@@ -166,6 +170,8 @@ class Run:
                 "\n".join(verdict + (again if self.failures else [])),
                 returncode=VERDICT if verdict else NO_VERDICT,
             )
+        if self.verbosity > 0 and self.counts and len(encryption_keys()) > 1:
+            self.stdout.write(NOT_NEEDED)
 
     def summary(self, counts: Counter[Outcome]) -> str:
         return ", ".join(

@@ -261,7 +261,7 @@ class Command(base.CertnCommand):
 SENTENCES = {
     THERE: "Nothing was sent.",
     KEPT: "Nothing was sent.",
-    "name taken": "The database takes this name for the one of another credential.",
+    "name taken": "The database takes this name for that of another credential: choose another.",
 }
 
 
