@@ -1,6 +1,7 @@
 """The admin: enter a key, verify it, and see of each key whether it works."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial, wraps
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from django_certn.forms import CertnCredentialForm
 from django_certn.models import CertnCredential
 from django_certn.notices import Report
 from django_certn.secret import MaskedStr
-from django_certn.verification import Verification, verify
+from django_certn.verification import Verification, about_to_verify, verify
 
 if TYPE_CHECKING:
     BaseAdmin = admin.ModelAdmin[CertnCredential]
@@ -38,6 +39,7 @@ __all__ = ["CertnCredentialAdmin"]
 VERIFY = "_verify"  # the name of the button Save and verify
 # Attributes of the request
 SAVED = "_saved_certn_credential"
+UNTIL_VERIFIED = "_certn_credential_until_verified"
 HAS_END = "_certn_credential_has_end"
 SECRET = "secret"  # noqa: S105 - the name of the form field
 
@@ -205,21 +207,25 @@ class CertnCredentialAdmin(Columns, BaseAdmin):
                 post["_continue"] = ""
                 request.POST = post  # type: ignore[assignment]
         context = {"has_verify_permission": self.has_verify_permission(request)}
-        response = super().changeform_view(
-            request, object_id, form_url, context | (extra_context or {})
-        )
-        # Out here the admin's own transaction has ended.
-        saved = getattr(request, SAVED, None)
-        if saved is not None and VERIFY in request.POST:
-            # Nothing is read in between: a call that wants a token of the new key before it is
-            # verified makes an exchange of its own.
-            after_commit(partial(self._verify, request, [(saved.pk, saved.name)], lambda pk: saved))
+        with ExitStack() as until_verified:
+            if VERIFY in request.POST:
+                setattr(request, UNTIL_VERIFIED, until_verified)
+            response = super().changeform_view(
+                request, object_id, form_url, context | (extra_context or {})
+            )
+            # Out here the admin's own transaction has ended.
+            saved = getattr(request, SAVED, None)
+            if saved is not None and VERIFY in request.POST:
+                selected = [(saved.pk, saved.name)]
+                after_commit(partial(self._verify, request, selected, lambda pk: saved))
         return response
 
     def save_model(
         self, request: HttpRequest, obj: CertnCredential, form: Any, change: Any
     ) -> None:
         obj.save(update_fields=getattr(form, "update_fields", None))
+        if until_verified := getattr(request, UNTIL_VERIFIED, None):
+            until_verified.enter_context(about_to_verify(obj))
         for warning in getattr(form, "warnings", ()):
             self.message_user(request, str(warning), messages.WARNING)
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -83,6 +84,19 @@ async def averify(
         outcome = request
     await sync_to_async(conclude)(row, outcome.verification, name_or_credential)
     return outcome.verification
+
+
+def about_to_verify(credential: CertnCredential) -> AbstractContextManager[None]:
+    """Let one exchange do: who wants a token before this thread has verified the key waits for it.
+
+    Args:
+        credential: as it is being stored.
+    """
+    try:
+        key = credential.key()
+    except CertnConfigurationError:  # which is what the verification will say
+        return nullcontext()
+    return installed().reserve(key) if key.environment.scheme == Scheme.OAUTH else nullcontext()
 
 
 def stored(

@@ -2,6 +2,7 @@ import html
 import json
 import re
 import sys
+import threading
 from datetime import timedelta
 from itertools import chain, combinations
 from types import SimpleNamespace
@@ -23,6 +24,10 @@ from django_certn import admin as certn_admin
 from django_certn.admin import CertnCredentialAdmin
 from django_certn.expiry import today
 from django_certn.models import CertnCredential
+from django_certn.tokens import get_token
+from django_certn.tokens.service import installed
+from django_certn.tokens.shared_cache import slot_of
+from django_certn.verification import verify
 
 pytestmark = pytest.mark.django_db
 
@@ -681,6 +686,42 @@ class TestAgainstAnEndpoint:
         assert endpoint.requests[0].basic == ("fake-id", NEW_SECRET)
         assert texts(response)[1:] == ["“default”: The key works: Certn (Scripted) issued a token."]
         assert cell(page(client.get(LIST)), "status") == '<span aria-hidden="true">✓</span> OK'
+
+    @pytest.mark.django_db(transaction=True)
+    def test_who_wants_a_token_before_the_new_key_is_verified_waits_for_that(
+        self, client, row, endpoint, monkeypatch
+    ):
+        callers, tokens = [], []
+
+        def verify_late(credential):
+            # The key is committed. On SQLite this thread has the one connection.
+            key = credential.key()
+            caller = threading.Thread(
+                target=lambda: tokens.append(
+                    installed().flights.join(slot_of(key), lambda: "another exchange").result(10)
+                )
+            )
+            caller.start()
+            callers.append(caller)
+            caller.join(0.05)
+            return verify(credential)
+
+        monkeypatch.setattr(certn_admin, "verify", verify_late)
+        data = SAVED | {"environment": "scripted", "secret": NEW_SECRET, "_verify": "1"}
+        client.post(change_url(row), data)
+        callers[0].join(10)
+        assert endpoint.hits == 1
+        assert tokens[0].token.access == get_token()
+
+    def test_a_save_that_fails_keeps_nobody_waiting(self, client, row, monkeypatch):
+        def fail(*args):
+            raise RuntimeError("fake trouble")
+
+        monkeypatch.setattr(certn_admin.CertnCredentialAdmin, "log_change", fail)
+        data = SAVED | {"environment": "scripted", "secret": NEW_SECRET, "_verify": "1"}
+        with pytest.raises(RuntimeError, match="fake trouble"):
+            client.post(change_url(row), data)
+        assert not installed().flights.up
 
     def test_an_unreadable_secret_is_sent_nowhere(self, client, row, endpoint, settings):
         before = column(row)

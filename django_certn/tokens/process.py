@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import wait
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 
 from asgiref.sync import sync_to_async
@@ -173,6 +173,13 @@ class TokenService:
         if isinstance(answer, TokenResponse):
             return answer
         raise answer
+
+    def reserve(self, key: Key) -> AbstractContextManager[None]:
+        """Have whoever wants a token of the key wait for the exchange that this thread makes next.
+
+        Without it, who sees a new key before it is verified makes an exchange of their own.
+        """
+        return self.flights.reserve(slot_of(key), Outcome(was_cut=True))
 
     # What makes memos wrong
 

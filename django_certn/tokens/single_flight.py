@@ -3,9 +3,9 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from copy import copy
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -23,6 +23,10 @@ class Flights(Generic[Result]):
     No caller carries a flight: one that is cancelled, or that waits no longer, leaves it up for
     the others, and a coroutine waits for the same flight as a thread does. A flight runs in the
     context of the caller who started it, so that what it logs has that caller's request id.
+
+    Attributes:
+        up: the flights, by slot.
+        reserved: the threads that have yet to begin the flight of a slot.
     """
 
     def __init__(self) -> None:
@@ -32,6 +36,7 @@ class Flights(Generic[Result]):
         """Start without flights: the threads of the parent's are not here."""
         self.lock = threading.Lock()
         self.up: dict[Hashable, Future[Result]] = {}
+        self.reserved: dict[Hashable, int] = {}
 
     def join(self, slot: Hashable, fly: Callable[[], Result]) -> Future[Result]:
         """Return the future of the slot's flight, which starts now unless it is up already."""
@@ -56,11 +61,38 @@ class Flights(Generic[Result]):
         with self.lock:
             future = self.up.get(slot)
             if future is not None:
-                return future, False
+                is_mine = self.reserved.get(slot) == threading.get_ident()
+                if is_mine:
+                    del self.reserved[slot]
+                return future, is_mine
             future = self.up[slot] = Future()
             # From here on cancel() does nothing: a cancelled coroutine would end it for all.
             future.set_running_or_notify_cancel()
             return future, True
+
+    @contextmanager
+    def reserve(self, slot: Hashable, otherwise: Result) -> Iterator[None]:
+        """Have the other threads wait for the flight that this thread is about to begin.
+
+        Args:
+            slot: what it will bring.
+            otherwise: what they get if this thread leaves without having begun it.
+        """
+        future, is_mine = self.begin(slot)
+        owner = threading.get_ident()
+        if is_mine:
+            with self.lock:
+                self.reserved[slot] = owner
+        try:
+            yield
+        finally:
+            with self.lock:
+                is_left = is_mine and self.reserved.get(slot) == owner
+                if is_left:
+                    del self.reserved[slot]
+            if is_left:
+                self.land(slot, future)
+                future.set_result(otherwise)
 
     def fly(self, slot: Hashable, future: Future[Result], fly: Callable[[], Result]) -> None:
         with suppress(BaseException):  # whoever waits gets it

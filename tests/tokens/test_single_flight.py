@@ -1,4 +1,6 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 
 import pytest
 
@@ -50,3 +52,43 @@ def test_without_a_thread_there_is_an_error(monkeypatch):
         with pytest.raises(CertnUnavailableError):
             flights.join("a", lambda: None).result(5)
     assert flights.join("a", lambda: "well again").result(5) == "well again"
+
+
+class TestReserved:
+    """One thread is about to begin a flight, and says so beforehand."""
+
+    def test_others_wait_for_it(self):
+        flights = Flights()
+        with flights.reserve("a", "left"), ThreadPoolExecutor() as pool:
+            other = pool.submit(lambda: flights.join("a", lambda: "of another").result(5))
+            wait([other], 0.1)
+            future, is_mine = flights.begin("a")
+            assert is_mine
+            assert flights.carry("a", future, lambda: "mine") == "mine"
+        assert other.result(5) == "mine"
+        assert flights.join("a", lambda: "next").result(5) == "next"
+
+    def test_its_own_thread_never_waits_for_itself(self):
+        flights = Flights()
+        with flights.reserve("a", "left"):
+            assert flights.join("a", lambda: "mine").result(5) == "mine"
+            assert flights.join("a", lambda: "again").result(5) == "again"
+
+    def test_who_leaves_without_it_wakes_the_others(self):
+        flights = Flights()
+        with ThreadPoolExecutor() as pool:
+            with suppress(ZeroDivisionError), flights.reserve("a", "left"):
+                other = pool.submit(lambda: flights.join("a", lambda: "of another").result(5))
+                wait([other], 0.1)
+                raise ZeroDivisionError
+            assert other.result(5) == "left"
+        assert flights.join("a", lambda: "next").result(5) == "next"
+
+    def test_what_is_up_already_is_left_alone(self):
+        flights, land = Flights(), threading.Event()
+        first = flights.join("a", lambda: land.wait(10))
+        with flights.reserve("a", "left"):
+            assert not flights.begin("a")[1]
+        assert not first.done()
+        land.set()
+        assert first.result(5) is True
