@@ -1,4 +1,7 @@
-"""README.md and the other pages say what is true: of the code, of the commands, and of .ci/run."""
+"""README.md and the other pages say what is true: of the code, of the commands, and of .ci/run.
+
+What README's code does is tried in tests/integration/test_readme.py.
+"""
 
 import ast
 import importlib
@@ -9,6 +12,8 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+import django_certn
+from django_certn import checks
 from django_certn.conf import BUILT_IN, Settings, conf
 from django_certn.exceptions import Status
 
@@ -23,6 +28,11 @@ PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path 
 README = PAGES["README.md"]
 LINES = 300  # of README.md that a person reads to the end
 
+# An index of packages shows no relative link and no relative image.
+REPOSITORY = "https://github.com/django-certn/django-certn"
+FILE = f"{REPOSITORY}/blob/v{django_certn.__version__}/"
+IMAGE = f"https://raw.githubusercontent.com/django-certn/django-certn/v{django_certn.__version__}/"
+
 DEMO = (
     "python3 -m venv .venv && .venv/bin/pip install -e '.[sandbox]' "
     "&& .venv/bin/python example_project/manage.py demo"
@@ -34,9 +44,10 @@ BENCHMARKS = (
 )
 
 
-def section(heading):
+def section(heading, *names):
     """What stands under a heading of one of the pages, up to the next one of any level."""
-    (found,) = [text for page in PAGES.values() for name, text in sections(page) if name == heading]
+    pages = [PAGES[name] for name in names or PAGES]
+    (found,) = [text for page in pages for name, text in sections(page) if name == heading]
     return found
 
 
@@ -83,7 +94,7 @@ def test_no_page_has_another_command():
 def test_the_readme_is_short_and_leads_to_all_other_pages():
     assert len(README.splitlines()) <= LINES
     for page in PAGES.keys() - {"README.md"}:
-        assert f"]({page}" in README, page
+        assert FILE + page in targets_of(README), page
 
 
 def test_the_first_lines_say_what_it_is_and_how_to_see_it():
@@ -131,8 +142,8 @@ def test_environments():
 
 
 def test_statuses():
-    rows = table(section("What a status says"))
-    assert {code(row[0]) for row in rows} == set(Status.values)
+    rows = table(section("At 2 am"))
+    assert [code(row[0]) for row in rows] == list(Status.values)
 
 
 def test_exit_codes(capsys):
@@ -144,6 +155,14 @@ def test_exit_codes(capsys):
     }
     listed = {code: statuses_in(text) for code, text in table(section("Does the key work?"))}
     assert listed == from_help
+
+
+def test_system_checks():
+    source = Path(checks.__file__).read_text(encoding="utf-8")
+    rows = table(section("System checks", "django_certn/management/README.md"))
+    ids = [code(row[0]) for row in rows]
+    assert ids == sorted(ids)
+    assert set(ids) == set(re.findall(r"django_certn\.[EW]\d{3}", source))
 
 
 def statuses_in(text):
@@ -194,16 +213,49 @@ def anchors(page):
     }
 
 
+def targets_of(page):
+    """All targets of links and images, however they are written."""
+    spellings = (
+        r"\]\(([^)\s]+)",
+        r"^\[[^]]+\]: (\S+)$",
+        r"<(https?://[^>]+)>",
+        r"(?:src|href)=\"([^\"]+)",
+    )
+    prose = re.sub(r"^ *```.*?^ *```$", "", page, flags=re.MULTILINE | re.DOTALL)
+    return [found for spelling in spellings for found in re.findall(spelling, prose, re.MULTILINE)]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
-        if target.startswith("https://"):
+    for target in targets_of(PAGES[page]):
+        if target.startswith(REPOSITORY) and "/blob/" in target:
+            assert target.startswith(FILE), f"{target} is not of this version"
+        if target.startswith("https://raw."):
+            assert target.startswith(IMAGE), f"{target} is not of this version"
+        own = target.removeprefix(FILE).removeprefix(IMAGE)
+        if re.match("https?://", own):
             continue
-        path, _, anchor = target.partition("#")
-        there = (ROOT / page).parent.joinpath(path).resolve() if path else ROOT / page
+        path, _, anchor = own.partition("#")
+        start = ROOT if own != target else (ROOT / page).parent
+        there = start.joinpath(path).resolve() if path else ROOT / page
         assert there.exists(), target
         if anchor:
             assert anchor in anchors(PAGES[str(there.relative_to(ROOT))]), target
+
+
+def test_no_relative_link_is_left_in_the_readme():
+    relative = [
+        target
+        for target in targets_of(README)
+        if not target.startswith(("https://", "http://127.0.0.1:", "#"))
+    ]
+    assert not relative
+
+
+def test_each_link_by_reference_is_defined_once_and_used():
+    defined = re.findall(r"^\[([^]]+)\]: ", README, re.MULTILINE)
+    used = set(re.findall(r"\]\[([^]]+)\]", README))
+    assert sorted(defined) == sorted(used)
 
 
 @pytest.mark.parametrize("page", PAGES)
