@@ -25,7 +25,7 @@ from django_certn.changelist import Columns, NeedsAttentionFilter, StatusFilter
 from django_certn.exceptions import CredentialNotFoundError
 from django_certn.forms import CertnCredentialForm
 from django_certn.models import CertnCredential
-from django_certn.notices import Report
+from django_certn.notices import Report, in_history, shown_in_history
 from django_certn.secret import MaskedStr
 from django_certn.verification import Verification, about_to_verify, verify
 
@@ -175,6 +175,14 @@ class CertnCredentialAdmin(Columns, BaseAdmin):
             setattr(request, HAS_END, rows.exists())
         return columns if getattr(request, HAS_END) else [c for c in columns if c != "expires"]
 
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        response = super().history_view(request, object_id, extra_context)
+        for entry in (getattr(response, "context_data", None) or {}).get("action_list", ()):
+            entry.change_message = shown_in_history(entry.change_message)
+        return response
+
     @admin.display(description=_("explanation"))
     def explanation(self, obj: CertnCredential) -> str:
         outcome = Verification.of(obj)
@@ -276,7 +284,7 @@ class CertnCredentialAdmin(Columns, BaseAdmin):
                 report.gone.append((pk, name))
                 continue
             report.add(pk, outcome)
-            self.log_change(request, credential, f"Verified: {outcome.status}")
+            self.log_change(request, credential, in_history(outcome))
         for level, message in report.messages():
             self.message_user(request, message, level)
 

@@ -6,7 +6,7 @@ language.
 
 from http import HTTPStatus
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_certn.answers import ERROR_CODES, FAILURES, LATER, LATER_STATUSES
@@ -82,15 +82,17 @@ OF_API_KEYS: dict[str, Pair] = {
 
 # What an OAuth server refuses that answers with one of its codes, none of which is about the key.
 REFUSED = {
-    "access_denied": _("access"),
-    "insufficient_scope": _("the scope of the request"),
-    "invalid_grant": _("the grant “client_credentials”"),
-    "invalid_request": _("the form of the request"),
-    "invalid_scope": _("the scope, though none is asked for"),
-    "invalid_token": _("a token, though none is sent"),
-    "unsupported_grant_type": _("the grant “client_credentials”"),
+    "access_denied": pgettext_lazy("what a server refuses", "access"),
+    "insufficient_scope": pgettext_lazy("what a server refuses", "the scope of the request"),
+    "invalid_grant": pgettext_lazy("what a server refuses", "the grant “client_credentials”"),
+    "invalid_request": pgettext_lazy("what a server refuses", "the form of the request"),
+    "invalid_scope": pgettext_lazy("what a server refuses", "the scope, though none is asked for"),
+    "invalid_token": pgettext_lazy("what a server refuses", "a token, though none is sent"),
+    "unsupported_grant_type": pgettext_lazy(
+        "what a server refuses", "the grant “client_credentials”"
+    ),
 }
-ANY_REQUEST = _("the request")
+ANY_REQUEST = pgettext_lazy("what a server refuses", "the request")
 
 
 def explain(  # noqa: PLR0913 - what a verification holds

@@ -7,6 +7,7 @@ from django.core.validators import RegexValidator
 from django.db import models, router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from django_certn import tenancy
 from django_certn.conf import Scheme, conf, environment_choices, scheme_of
@@ -85,7 +86,7 @@ class CertnCredential(models.Model):
         ),
     )
     is_active = models.BooleanField(
-        _("active"),
+        pgettext_lazy("key status", "active"),
         default=True,
         help_text=_("When this is off, no token is handed out for the credential."),
     )

@@ -7,16 +7,36 @@ from typing import Any
 from django.contrib import messages
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, gettext_noop, ngettext
 
-from django_certn.exceptions import TRY_AGAIN
+from django_certn.exceptions import TRY_AGAIN, Status
 from django_certn.verification import Verification
 
-__all__ = ["Report"]
+__all__ = ["Report", "in_history", "shown_in_history"]
 
 NAMES_SHOWN = 10  # in a message, which is kept in a cookie or in the session
 
 Named = tuple[Any, str]  # primary key and name
+
+# What History stores of a verification is English; it is translated for whoever reads it.
+HISTORY = {
+    Status.OK: gettext_noop("Verified: ok"),
+    Status.REJECTED: gettext_noop("Verified: rejected"),
+    Status.RATE_LIMITED: gettext_noop("Verified: rate_limited"),
+    Status.UNREACHABLE: gettext_noop("Verified: unreachable"),
+    Status.RETIRED: gettext_noop("Verified: retired"),
+    Status.BAD_RESPONSE: gettext_noop("Verified: bad_response"),
+    Status.UNDECRYPTABLE: gettext_noop("Verified: undecryptable"),
+    Status.MISCONFIGURED: gettext_noop("Verified: misconfigured"),
+}
+# And of a form the labels of the fields that changed, which Django translates itself when it reads
+# them. With a capital they are here alone.
+CHANGED = (
+    gettext_noop("Name"),
+    gettext_noop("Environment"),
+    gettext_noop("Expires"),
+    gettext_noop("Active"),
+)
 
 
 @dataclass
@@ -65,16 +85,29 @@ class Report:
 
     def _names(self, named: Sequence[Named], *, is_link: bool = True) -> SafeString:
         shown = named[:NAMES_SHOWN]
+        names: list[str] = [name for _pk, name in shown]
         if is_link and self.url_of:
-            items = [(self.url_of(pk), name) for pk, name in shown]
-            listed = format_html_join(", ", '“<a href="{}">{}</a>”', items)
-        else:
-            listed = format_html_join(", ", "“{}”", ((name,) for _pk, name in shown))
+            urls = [self.url_of(pk) for pk, _name in shown]
+            names = [
+                format_html('<a href="{}">{}</a>', url, name)
+                for url, name in zip(urls, names, strict=True)
+            ]
+        listed = format_html_join(", ", gettext("“{name}”"), ({"name": name} for name in names))
         more = len(named) - len(shown)
         if not more:
             return listed
-        text = gettext("{names} and {count} more")
+        text = ngettext("{names} and {count} more", "{names} and {count} more", more)
         return format_html(text, names=listed, count=more)
+
+
+def in_history(outcome: Verification) -> str:
+    """Return what History stores of a verification."""
+    return HISTORY[outcome.status]
+
+
+def shown_in_history(message: str) -> str:
+    """Return what History shows of what it stores, which may be of anything."""
+    return gettext(message) if message in HISTORY.values() else message
 
 
 def level_of(outcome: Verification) -> int:

@@ -156,7 +156,8 @@ def lines(result: Result, verbosity: int, paint: Callable[[Status], str]) -> Ite
         request = request_of(conf.environment(verification.environment))
         yield f"    {request}: {verification.latency:.3f} s"
     if verbosity > 1 and verification.expires_in is not None:
-        yield f"    The token lives {verification.expires_in:.0f} s."
+        life = gettext("The token lives %(seconds)d s.")
+        yield f"    {life % {'seconds': round(verification.expires_in)}}"
     if verification.expires_on and (verbosity > 1 or ends_soon(verification.expires_on)):
         yield f"    {describe_end(verification.expires_on)}"
     if probe and result.ok:
