@@ -1,8 +1,11 @@
 """The outcome of a verification goes to its row, and to whoever listens."""
 
+import re
+from contextlib import nullcontext
 from typing import Any
 
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.utils import timezone
 
 from django_certn.models import VERIFIED_FIELDS, CertnCredential
@@ -20,12 +23,51 @@ def conclude(
     verification: Verification,
     name_or_credential: str | CertnCredential | None = None,
 ) -> None:
-    """Record the outcome, on the caller's instance too, and send the signals."""
-    fields, previous = record(row, verification)
+    """Record the outcome, on the caller's instance too, and send the signals.
+
+    In a database that can be read and not written, a replica say, nothing is recorded.
+
+    Raises:
+        DatabaseError: it failed otherwise, being out of reach for instance.
+    """
+    fields: dict[str, Any] = {}
+    previous = None
+    using = row._state.db or DEFAULT_DB_ALIAS
+    is_open = connections[using].in_atomic_block
+    try:
+        # A transaction of the caller's goes on after a statement that failed.
+        with transaction.atomic(using=using) if is_open else nullcontext():
+            fields, previous = record(row, verification)
+    except DatabaseError as error:
+        if not refuses_writes(error):
+            raise
     if isinstance(name_or_credential, CertnCredential):
         for name, value in fields.items():
             setattr(name_or_credential, name, value)
     send(row, verification, previous)
+
+
+def refuses_writes(error: DatabaseError) -> bool:
+    """Return whether the database may be read and not written, rather than being out of reach."""
+    cause = error.__cause__
+    codes = (
+        getattr(cause, "sqlstate", getattr(cause, "pgcode", None)),
+        getattr(cause, "sqlite_errorname", None),
+        *getattr(cause, "args", ())[:1],
+    )
+    is_listed = any(code in READ_ONLY for code in codes if isinstance(code, str | int))
+    return is_listed or SAYS_READ_ONLY.search(str(error)) is not None
+
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+# https://www.sqlite.org/rescode.html
+# https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
+SAYS_READ_ONLY = re.compile(r"read.?only", re.IGNORECASE)  # other databases
+READ_ONLY: set[str | int] = {
+    *("25006", "42501"),  # a read-only transaction, insufficient privilege
+    *("SQLITE_READONLY", "SQLITE_READONLY_DBMOVED", "SQLITE_READONLY_DIRECTORY"),
+    *(1142, 1143, 1290, 1792, 1836),  # denied for the user, a read-only server or transaction
+}
 
 
 def send(row: CertnCredential, verification: Verification, previous: str | None) -> None:

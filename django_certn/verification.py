@@ -40,7 +40,8 @@ def verify(
     exist. The outcome is recorded only if the row still holds the key that was verified, without a
     ``post_save`` and without a change to ``updated_at``. Then the signal
     `django_certn.signals.credential_verified` is sent, and `credential_status_changed` when the
-    outcome differs from the one before.
+    outcome differs from the one before. In a database that can be read and not written, nothing is
+    recorded.
 
     Args:
         name_or_credential: an instance stands for its row, in the database that it came from, never

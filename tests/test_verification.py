@@ -1,12 +1,13 @@
 import asyncio
 import dataclasses
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import responses
 from asgiref.sync import async_to_sync
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
@@ -313,6 +314,26 @@ class TestTokens:
         assert endpoint.count() == 3
 
 
+READ_ONLY = {  # what makes a connection so, and what ends it
+    "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+    "postgresql": (
+        "SET default_transaction_read_only = on",
+        "SET default_transaction_read_only = off",
+    ),
+    "mysql": ("SET SESSION TRANSACTION READ ONLY", "SET SESSION TRANSACTION READ WRITE"),
+}
+
+
+@pytest.fixture
+def read_only(credential):
+    begin, end = READ_ONLY[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(begin)
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(end)
+
+
 class TestRecord:
     def test_on_the_row(self, credential):
         outcome = verify("default")
@@ -398,6 +419,23 @@ class TestRecord:
         meanwhile(monkeypatch, lambda: CertnCredential.objects.update(client_secret=SECRET))
         assert verify("default").ok
         assert read(credential).verified_status == ""
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("is_open", [False, True], ids=["", "in a transaction"])
+    @pytest.mark.parametrize("ask", [verify, async_to_sync(averify)], ids=["sync", "async"])
+    def test_a_database_that_cannot_be_written(self, credential, read_only, ask, is_open):
+        with transaction.atomic() if is_open else nullcontext():
+            assert ask(credential).ok
+            assert read(credential).verified_status == ""  # and it can still be read
+        assert credential.verified_status == ""
+
+    def test_a_database_that_went_away(self, credential, monkeypatch):
+        def gone(*args):
+            raise OperationalError("fake: gone away")
+
+        monkeypatch.setattr(recording, "record", gone)
+        with pytest.raises(OperationalError, match="fake: gone away"):
+            verify(credential)
 
     def test_without_time_zones(self, credential, settings):
         settings.USE_TZ = False
