@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -30,9 +31,11 @@ LAYERS = [
     ["explanations", "outcomes", "recording", "sentences", "verification"],
     ["bulk", "workers"],
     ["client", "requests_auth", "session", "httpx"],
-    ["forms", "checks", "management", "testing"],
+    ["forms", "checks", "management"],
     ["health"],
     ["admin", "changelist", "notices", "templatetags"],
+    ["testing"],
+    ["pytest_plugin"],
 ]
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 
@@ -44,6 +47,7 @@ PUBLIC = {
     "httpx": {"CertnAuth"},
     "exceptions": {"CertnError", "CertnConfigurationError", "TokenError"},
     "models": {"CertnCredential"},
+    "testing": {"Call", "FakeCertn", "fake_certn", "make_credential"},
     "signals": {"credential_status_changed", "credential_verified"},
     "tokens": {"AccessToken", "get_token", "invalidate_token"},
     "verification": {"Verification", "averify", "verify"},
@@ -134,6 +138,28 @@ def test_nothing_but_itself_imports_the_sandbox_or_what_it_is_built_on():
     assert {room_of(module) for module in importers} == {"sandbox"}
 
 
+def test_nothing_but_themselves_imports_what_is_for_the_tests_of_a_site():
+    importers = importers_of("django_certn.testing", "django_certn.pytest_plugin")
+    assert {room_of(module) for module in importers} == {"testing", "pytest_plugin"}
+
+
+def test_what_is_for_the_tests_of_a_site_needs_nothing_that_a_site_may_lack():
+    modules = [module for module in FILES if room_of(module) == "testing"]
+    assert modules
+    for module in modules:
+        packages = {name.partition(".")[0] for name in imports_of(module)}
+        known = sys.stdlib_module_names | {"asgiref", "django", "django_certn"}
+        assert packages <= known, module
+
+
+def test_the_plugin_loads_nothing_before_it_is_used():
+    """It is loaded with every pytest, and before coverage is measured."""
+    tree = ast.parse(FILES["django_certn.pytest_plugin"].read_text(encoding="utf-8"))
+    loaded = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {getattr(node, "module", None) or node.names[0].name for node in loaded}
+    assert names == {"collections.abc", "typing", "pytest"}
+
+
 def test_nothing_imports_the_tests_or_the_example():
     assert not importers_of("tests", "example_project")
 
@@ -200,6 +226,7 @@ ROOMS = [
     "tenant",
     "lookup",
     "exchange",
+    "backend",
     "coroutines",
     "process",
     "service",

@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="
 # Django's documentation has sites import it, so it comes with Django.
 PARTS_OF_DJANGO = {"asgiref"}
 # What a module may need beyond the dependencies, by the extra that brings it.
-EXTRAS = {"sandbox": "sandbox", "httpx": "httpx", "pytest_plugin": "test", "testing": "test"}
+EXTRAS = {"sandbox": "sandbox", "httpx": "httpx", "pytest_plugin": "test"}
 
 # What a site has that uses the module, and nobody else needs.
 OF_THE_SITE = {"health": {"health_check"}}

@@ -17,6 +17,7 @@ from django_certn.exceptions import CertnConfigurationError
 from django_certn.keys import Key
 from django_certn.models import KEY_FIELDS, CertnCredential
 from django_certn.secret import MaskedStr
+from django_certn.tokens.backend import VerificationBackend
 from django_certn.tokens.cache_worker import CacheWorker
 from django_certn.tokens.coroutines import Coroutines
 from django_certn.tokens.exchange import exchange, preload
@@ -106,6 +107,14 @@ class TokenService:
         """Return a memo that may be handed out, in a coroutine."""
         return await self.coroutines.find(name, min_validity, timeout)
 
+    # Of either kind of key; the service of a test tells these calls from those for a token.
+
+    def find_header(self, name: Name, timeout: float) -> Memo:
+        return self.find(name, 0, timeout)
+
+    async def afind_header(self, name: Name, timeout: float) -> Memo:  # noqa: ASYNC109
+        return await self.afind(name, 0, timeout)
+
     # After a 401
 
     def invalidate(self, name: Name, token: str) -> bool:
@@ -127,12 +136,12 @@ class TokenService:
 
     def replace(self, name: Name, refused: str, timeout: float) -> Memo | None:
         self.let_go(name, refused)
-        memo = self.find(name, 0, timeout)
+        memo = self.find_header(name, timeout)
         return memo if memo.authorization != refused else None
 
     async def areplace(self, name: Name, refused: str, timeout: float) -> Memo | None:  # noqa: ASYNC109
         await sync_to_async(self.let_go)(name, refused)
-        memo = await self.afind(name, 0, timeout)
+        memo = await self.afind_header(name, timeout)
         return memo if memo.authorization != refused else None
 
     def let_go(self, name: Name, refused: str) -> None:
@@ -143,7 +152,9 @@ class TokenService:
         else:
             self.memos.drop(self.parts.place_of(name).memo)
 
-    # What a verification found
+    # What a verification takes, and what it found
+
+    backend = VerificationBackend()
 
     def exchange_now(self, key: Key, timeout: float) -> TokenResponse:
         """Make an exchange, whatever is known; whoever wants a token of the key has this one.

@@ -141,12 +141,12 @@ def authorization(name: Name = "default", *, timeout: float = 20.0) -> Memo:
         and service.wall() < memo.header_until_wall
     ):
         return memo
-    return service.find(name, 0, timeout)
+    return service.find_header(name, timeout)
 
 
 async def aauthorization(name: Name = "default", *, timeout: float = 20.0) -> Memo:  # noqa: ASYNC109
     """Return what `authorization` returns; the event loop is never blocked."""
-    return await _service.afind(name, 0, timeout)
+    return await _service.afind_header(name, timeout)
 
 
 def replace(name: Name, refused: str, *, timeout: float = 20.0) -> Memo | None:
