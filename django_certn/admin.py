@@ -102,7 +102,7 @@ class CertnCredentialAdmin(Columns, BaseAdmin):
 
     form = CertnCredentialForm
     list_display = (
-        "name",
+        "breakable_name",
         "status",
         "environment_of_key",
         "verified",

@@ -1,5 +1,6 @@
 """The list of credentials, as the page that an operator keeps open: its columns and its filters."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ from django.contrib import admin
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.http import HttpRequest
 from django.utils import formats, timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext, pgettext_lazy
@@ -26,6 +27,9 @@ STALE = timedelta(days=30)  # after which an outcome says little about today
 # Shapes, not colours: whoever sees no red reads them, in print and in each theme too.
 # Plain signs of text; some others are drawn as coloured pictures.
 OK, BROKEN, AGAIN, NEVER, SOON = "✓", "✗", "↻", "–", "!"  # noqa: RUF001 - a dash, as wide as the others
+
+# What a browser does not break by itself: up to a sign between words, and to this many characters.
+PARTS = re.compile(r"[^_.@/:]{1,10}[_.@/:]*|[_.@/:]+")
 
 WHOLE = 20  # characters up to which a Client ID is shown whole
 
@@ -91,6 +95,12 @@ class StatusFilter(admin.SimpleListFilter):
 class Columns:
     """What the list shows of each row. None of them needs a query of its own."""
 
+    @admin.display(description=_("name"), ordering="name")
+    def breakable_name(self, obj: CertnCredential) -> SafeString:
+        """With places to break it at, or a long one pushes the status off a small screen."""
+        parts = ((part,) for part in PARTS.findall(obj.name))
+        return format_html_join(SafeString("<wbr>"), "{}", parts)
+
     @admin.display(description=_("status"), ordering=severity())
     def status(self, obj: CertnCredential) -> SafeString:
         return signed(sign_of(obj), obj.get_verified_status_display() or NEVER_VERIFIED)
@@ -146,7 +156,8 @@ def sign_of(obj: CertnCredential) -> str:
 
 def signed(sign: str, text: Any) -> SafeString:
     """Return the text behind a sign, which is not read aloud: the text says the same."""
-    return format_html('<span aria-hidden="true">{}</span> {}', sign, text)
+    # A no-break space: a sign alone on its line says little.
+    return format_html('<span aria-hidden="true">{}</span>&nbsp;{}', sign, text)
 
 
 def at(moment: datetime, text: str) -> SafeString:

@@ -65,6 +65,18 @@ class SecretInput(WriteOnlyInput):
         return format_html('{}<input type="hidden" name="{}" value="1">', shown, name + AGAIN)
 
 
+class DayInput(forms.DateInput):
+    """The browser's own input of a date.
+
+    That of the admin speaks of time zones and offers the day that it is here: this one is in UTC.
+    """
+
+    input_type = "date"
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(attrs, format="%Y-%m-%d")  # which browsers want, whatever they show
+
+
 class CertnCredentialForm(BaseForm):
     """Adds or changes a `CertnCredential`.
 
@@ -91,6 +103,12 @@ class CertnCredentialForm(BaseForm):
         super().__init__(*args, **kwargs)
         # Any of these is missing when it is read-only to whoever looks at it.
         secret, client_id = self.fields.get("secret"), self.fields.get("client_id")
+        if end := self.fields.get("expires_on"):
+            end.widget = DayInput(end.widget.attrs)
+            if "class" in end.widget.attrs:
+                # The admin's script makes a calendar of its own out of each vDateField.
+                other = end.widget.attrs["class"].replace("vDateField", "vTextField")
+                end.widget.attrs["class"] = f"{other} form-control max-w-2xl"
         if secret:
             self._describe_secret(secret)
         if client_id:
@@ -108,6 +126,10 @@ class CertnCredentialForm(BaseForm):
         environment: Any = self.fields.get("environment")
         if environment:
             environment.help_text = describe_environments()
+            if isinstance(environment.widget, forms.Select) and "" not in dict(environment.choices):
+                # A theme that leaves the empty choice out would have the first one chosen.
+                of_model: Any = CertnCredential._meta.get_field("environment")
+                environment.choices = [next(iter(of_model.get_choices())), *environment.choices]
         stored = self.instance.environment
         if environment and stored and stored not in dict(environment.choices):
             environment.choices = [*environment.choices, (stored, environment_label(stored))]

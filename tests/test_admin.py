@@ -178,7 +178,7 @@ class TestList:
     def test_a_new_row_was_never_verified(self, client, row):
         CertnCredential.objects.update(secret_changed_at=None)
         html = page(client.get(LIST))
-        assert cell(html, "status").endswith("</span> Never verified")
+        assert cell(html, "status").endswith("</span>&nbsp;Never verified")
         assert cell(html, "verified") == cell(html, "age_of_key") == "-"
 
     def test_a_vanished_environment(self, client, row):
@@ -685,7 +685,7 @@ class TestAgainstAnEndpoint:
         response = client.post(change_url(row), data, follow=True)
         assert endpoint.requests[0].basic == ("fake-id", NEW_SECRET)
         assert texts(response)[1:] == ["“default”: The key works: Certn (Scripted) issued a token."]
-        assert cell(page(client.get(LIST)), "status") == '<span aria-hidden="true">✓</span> OK'
+        assert cell(page(client.get(LIST)), "status") == '<span aria-hidden="true">✓</span>&nbsp;OK'
 
     @pytest.mark.django_db(transaction=True)
     def test_who_wants_a_token_before_the_new_key_is_verified_waits_for_that(
@@ -813,7 +813,7 @@ class TestEnd:
         day = today() + timedelta(days=left)
         CertnCredential.objects.update(environment="centric-ca", expires_on=day)
         assert cell(page(client.get(LIST)), "expires") == (
-            f'<span aria-hidden="true">{sign}</span> '
+            f'<span aria-hidden="true">{sign}</span>&nbsp;'
             f'<time datetime="{day}" title="{date_format(day)}">{shown}</time>'
         )
 
@@ -830,6 +830,24 @@ class TestEnd:
         assert client.post(ADD, form).status_code == 302
         row = CertnCredential.objects.get(name="added")
         assert (row.client_id, str(row.expires_on)) == ("", "2027-05-06")
+
+    def test_the_browser_asks_for_it(self, client, row):
+        """And not the admin's script, which speaks of time zones beside it."""
+        CertnCredential.objects.update(environment="centric-ca", expires_on="2027-05-06")
+        shown = page(client.get(change_url(row)))
+        (shown,) = re.findall(r'<input[^>]*name="expires_on"[^>]*>', shown)
+        assert 'type="date"' in shown
+        assert 'value="2027-05-06"' in shown
+        assert "vDateField" not in shown
+
+    @pytest.mark.parametrize("language", ["fr", "de"])
+    def test_the_browser_asks_for_it_in_each_language(self, client, row, settings, language):
+        settings.LANGUAGE_CODE = language
+        CertnCredential.objects.update(environment="centric-ca", expires_on="2027-05-06")
+        assert 'value="2027-05-06"' in page(client.get(change_url(row)))
+        form = {**ADDED, "environment": "centric-ca", "client_id": "", "expires_on": "2027-05-07"}
+        assert client.post(ADD, form).status_code == 302
+        assert str(CertnCredential.objects.get(name="added").expires_on) == "2027-05-07"
 
 
 class TestListEditable:

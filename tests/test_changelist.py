@@ -70,7 +70,7 @@ class TestStatus:
     def test_is_a_word_behind_a_sign_that_is_not_read_aloud(self, client, add, status):
         add("acme", status)
         (shown,) = cells(client.get(LIST), "status")
-        sign, word = re.fullmatch(r'<span aria-hidden="true">(.)</span> (.+)', shown).groups()
+        sign, word = re.fullmatch(r'<span aria-hidden="true">(.)</span>&nbsp;(.+)', shown).groups()
         assert word == (Status(status).label if status else "Never verified")
         if status in ("ok", ""):
             assert sign == {"ok": "\u2713", "": "\u2013"}[status]
@@ -165,6 +165,32 @@ class TestTimes:
         assert strip_tags(cell) == "1\u00a0hour ago"
         (moment,) = re.findall(r'datetime="(.+?)"', cell)
         assert datetime.fromisoformat(moment).utcoffset() is not None
+
+
+class TestName:
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [
+            ("acme", "acme"),
+            ("new branch", "new branch"),
+            ("customer_4711_production", "customer_<wbr>4711_<wbr>production"),
+            ("ann@example.com", "ann@<wbr>example.<wbr>com"),
+            ("x" * 32, f"{'x' * 10}<wbr>{'x' * 10}<wbr>{'x' * 10}<wbr>xx"),
+            ("__", "__"),
+            ("<b>&amp;</b>", "&lt;b&gt;&amp;amp;&lt;/<wbr>b&gt;"),
+        ],
+    )
+    def test_breaks_where_the_room_ends(self, client, add, name, shown):
+        add(name)
+        (cell,) = re.findall(
+            r'<th class="field-breakable_name[^>]*><a [^>]*>(.*?)</a>', page(client.get(LIST))
+        )
+        assert cell == shown
+
+    def test_sorts(self, client, add):
+        for name in ("beta", "acme"):
+            add(name)
+        assert names(client.get(LIST, {"o": "-1"})) == ["beta", "acme"]
 
 
 class TestClientID:

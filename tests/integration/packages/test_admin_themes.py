@@ -1,6 +1,7 @@
 """The admin in the stock look and in the themes that sites put over it."""
 
 import html
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -40,10 +41,18 @@ class Controls(HTMLParser):
         return control
 
 
-@pytest.fixture(scope="module", params=["django", "unfold", "jazzmin", "grappelli"])
-def shown(request):
-    theme = request.param
-    return printed_by("themed_admin", theme, needs=None if theme == "django" else theme)
+THEMES = ["django", "unfold", "unfold-plain", "jazzmin", "grappelli"]
+
+
+@pytest.fixture(scope="module", params=THEMES)
+def theme(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def shown(theme):
+    package = theme.partition("-")[0]
+    return printed_by("themed_admin", theme, needs=None if theme == "django" else package)
 
 
 @pytest.mark.parametrize("page", ["add", "change"])
@@ -82,9 +91,10 @@ def test_the_outcome_is_reported(shown):
         assert "“renamed”: The detail. The hint." in strip_tags(html.unescape(shown[page]))
 
 
-def test_a_client_id_is_seen_whole(shown):
+def test_a_client_id_is_seen_whole(theme, shown):
     client_id, _form = Controls(shown["change"]).one("client_id")
-    assert {"vURLField", "form-control", "w-full"} <= set(client_id["class"].split())
+    wide = "max-w-2xl" if theme == "unfold" else "vURLField"
+    assert {wide, "form-control", "w-full"} <= set(client_id["class"].split())
 
 
 def test_the_list_speaks_in_words(shown):
@@ -94,3 +104,31 @@ def test_the_list_speaks_in_words(shown):
 
 def test_no_page_holds_the_secret(shown):
     assert all(SECRET not in page for page in shown.values())
+
+
+def test_no_environment_is_chosen_for_anybody(shown):
+    (select,) = re.findall(r'<select name="environment".*?</select>', shown["add"], re.DOTALL)
+    values = re.findall(r'<option value="([^"]*)"( selected)?', select)
+    assert values[0][0] == ""
+    assert [value for value, selected in values if selected] in ([], [""])
+    # A row has one.
+    (select,) = re.findall(r'<select name="environment".*?</select>', shown["change"], re.DOTALL)
+    assert re.findall(r'<option value="([^"]*)" selected', select) == ["demo"]
+
+
+def test_with_the_recipe_unfold_draws_each_input(theme, shown):
+    if theme != "unfold":
+        pytest.skip("It is a recipe for unfold.")
+    for page in ("add", "change"):
+        controls = Controls(shown[page])
+        for name in ("name", "environment", "client_id", "secret", "expires_on"):
+            classes = controls.one(name)[0]["class"].split()
+            # Of the many that unfold gives an input: a border in light, and one in dark.
+            assert {"border-base-200", "dark:border-base-700", "max-w-2xl"} <= set(classes), name
+
+
+def test_the_end_of_a_key_is_asked_for_by_the_browser(shown):
+    for page in ("add", "change"):
+        end, _form = Controls(shown[page]).one("expires_on")
+        assert end["type"] == "date"
+        assert "vDateField" not in end["class"]

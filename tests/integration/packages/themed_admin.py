@@ -12,34 +12,23 @@ from types import SimpleNamespace
 import django
 from django.conf import settings
 
-from tests import settings as usual
+from tests.admin_site.themes import settings_of, urls_of
 
 SECRET = "fake-secret-of-the-themed-admin"
 LIST = "/admin/django_certn/certncredential/"
 
 theme = sys.argv[1]
-settings.configure(
-    **{name: value for name, value in vars(usual).items() if name.isupper()}
-    | {
-        "INSTALLED_APPS": [*([] if theme == "django" else [theme]), *usual.INSTALLED_APPS],
-        "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        "ROOT_URLCONF": __name__,
-    }
-)
+settings.configure(**settings_of(theme), ROOT_URLCONF=__name__)
 django.setup()
 
-from django.contrib import admin  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.test import Client  # noqa: E402
-from django.urls import include, path  # noqa: E402
 
 from django_certn import admin as certn_admin  # noqa: E402
 from django_certn.models import CertnCredential  # noqa: E402
 
-urlpatterns = [path("admin/", admin.site.urls)]
-if theme == "grappelli":
-    urlpatterns.append(path("grappelli/", include("grappelli.urls")))
+urlpatterns = urls_of(theme)
 
 
 def verify(credential):
