@@ -1,6 +1,6 @@
 """The stored credential."""
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -20,11 +20,14 @@ from django_certn.pasted import VSCHAR, clean_pasted
 from django_certn.querysets import PairValidator, apart, refuse_erasing, takes_secret_along
 from django_certn.secret import UndecryptableSecret
 
+if TYPE_CHECKING:
+    from django_certn.columns import Day, HttpStatus, MaybeTime, SecretField, Switch, Text, Time
+
 __all__ = ["CertnCredential", "Key"]
 
 KEY_FIELDS = ("environment", "client_id", "client_secret")
 # And what they hold before the first verification.
-VERIFIED_FIELDS = {
+VERIFIED_FIELDS: dict[str, Any] = {
     "verified_status": "",
     "verified_http_status": None,
     "verified_error_code": "",
@@ -45,7 +48,7 @@ class CertnCredential(models.Model):
     https://centric-api-docs.certn.co/reference/authentication.md
     """
 
-    name = models.CharField(
+    name: "Text" = models.CharField(
         _("name"),
         max_length=100,
         unique=True,
@@ -53,13 +56,13 @@ class CertnCredential(models.Model):
         validators=[validate_name],
         help_text=_("How the code asks for this credential."),
     )
-    environment = models.CharField(
+    environment: "Text" = models.CharField(
         _("environment"),
         max_length=50,
         choices=environment_choices,
         help_text=_("Where the key was made. A demo key does not work in production."),
     )
-    client_id = models.CharField(
+    client_id: "Text" = models.CharField(
         _("Client ID"),
         max_length=255,
         blank=True,
@@ -72,11 +75,11 @@ class CertnCredential(models.Model):
         ],
         help_text=_("Shown on Certn's Partner tab, under API Keys. An API key has none."),
     )
-    client_secret = EncryptedSecretField(
+    client_secret: "SecretField" = EncryptedSecretField(
         _("Client Secret or API key"),
         help_text=_("Certn shows it once, when it is made. It is stored encrypted."),
     )
-    expires_on = models.DateField(
+    expires_on: "Day" = models.DateField(
         _("expires"),
         null=True,
         blank=True,
@@ -85,34 +88,36 @@ class CertnCredential(models.Model):
             "entered. A Client Secret has none."
         ),
     )
-    is_active = models.BooleanField(
+    is_active: "Switch" = models.BooleanField(
         pgettext_lazy("key status", "active"),
         default=True,
         help_text=_("When this is off, no token is handed out for the credential."),
     )
-    verified_status = models.CharField(
+    verified_status: "Text" = models.CharField(
         _("status"), max_length=20, choices=Status, blank=True, default="", editable=False
     )
-    verified_http_status = models.PositiveSmallIntegerField(
+    verified_http_status: "HttpStatus" = models.PositiveSmallIntegerField(
         _("HTTP status"), null=True, editable=False
     )
-    verified_error_code = models.CharField(
+    verified_error_code: "Text" = models.CharField(
         _("error code"), max_length=64, blank=True, default="", editable=False
     )
-    verified_at = models.DateTimeField(_("last verified"), null=True, editable=False)
-    secret_changed_at = models.DateTimeField(_("secret changed"), null=True, editable=False)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
-    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+    verified_at: "MaybeTime" = models.DateTimeField(_("last verified"), null=True, editable=False)
+    secret_changed_at: "MaybeTime" = models.DateTimeField(
+        _("secret changed"), null=True, editable=False
+    )
+    created_at: "Time" = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at: "Time" = models.DateTimeField(_("updated"), auto_now=True)
 
-    objects = CertnCredentialManager()
+    objects: ClassVar[CertnCredentialManager] = CertnCredentialManager()
 
     _tenant: tenancy.Tenant | None = None
 
     class Meta:
-        verbose_name = _("Certn credential")
-        verbose_name_plural = _("Certn credentials")
-        ordering = ("name",)
-        permissions = (("verify_certncredential", "Can verify Certn credential"),)
+        verbose_name: ClassVar[Any] = _("Certn credential")
+        verbose_name_plural: ClassVar[Any] = _("Certn credentials")
+        ordering: ClassVar[Any] = ("name",)
+        permissions: ClassVar[Any] = (("verify_certncredential", "Can verify Certn credential"),)
 
     def __str__(self) -> str:
         return self.name
@@ -287,6 +292,6 @@ class CertnCredential(models.Model):
         return Key(label, environment, self.client_id, self.client_secret)
 
 
-for half in (CertnCredential.environment, CertnCredential.client_id):
+for _half in (CertnCredential.environment, CertnCredential.client_id):
     # Here, for what a field is given is part of a migration.
-    half.field.validators.append(PairValidator())
+    _half.field.validators.append(PairValidator())

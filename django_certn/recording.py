@@ -112,7 +112,7 @@ def record(row: CertnCredential, verification: Verification) -> tuple[dict[str, 
         # Compare and set in one statement: no lock, no transaction, and nobody's save is undone.
         # It compares the ciphertext, which a new encryption of the same secret changes as well,
         # and the status, so that of several who verify at once one alone has changed it.
-        unchanged = holding(rows, now.client_secret.column()).filter(
+        unchanged = holding(rows, now.client_secret.column() or "").filter(
             pk=now.pk,
             environment=now.environment,
             client_id=now.client_id,

@@ -50,7 +50,8 @@ class CertnSession(requests.Session):
         timeout: as given; it may be set.
     """
 
-    __attrs__ = [*requests.Session.__attrs__, "name", "timeout"]  # noqa: RUF012 - what is pickled
+    # What is pickled.
+    __attrs__: Any = [*requests.Session.__attrs__, "name", "timeout"]  # noqa: RUF012
 
     def __init__(self, name: Name = "default", *, timeout: Timeout | None = None) -> None:
         if timeout is not None and not is_timeout(timeout):
@@ -58,7 +59,7 @@ class CertnSession(requests.Session):
         super().__init__()
         self.name = name
         self.timeout = timeout
-        self.auth = SessionAuth(name)
+        self.auth: Any = SessionAuth(name)  # a site may set another, as with any session
         self.headers["User-Agent"] = f"django-certn/{__version__} {default_user_agent()}"
         for prefix in ("https://", "http://"):
             self.mount(prefix, HTTPAdapter(max_retries=Patience()))

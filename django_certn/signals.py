@@ -9,7 +9,7 @@ __all__ = ["credential_status_changed", "credential_verified"]
 #   sender        the class CertnCredential
 #   verification  the Verification, a failed one too
 #   using         str, the alias of the database that the credential is stored in
-credential_verified = Signal()
+credential_verified: Signal = Signal()
 
 # Sent after that when the outcome that was recorded differs from the one before it, which is what
 # an alarm wants to hear of. Of several processes that verify at once, one sends it. Receivers get:
@@ -18,4 +18,4 @@ credential_verified = Signal()
 #   previous_status  str, one of `django_certn.exceptions.Status`; "" when the key, or the one that
 #                    is stored since, was never verified
 #   using            str, the alias of the database that the credential is stored in
-credential_status_changed = Signal()
+credential_status_changed: Signal = Signal()

@@ -189,7 +189,9 @@ def prepare(row: CertnCredential, timeout: float | None) -> LiveRequest | Outcom
         if key.environment.scheme == Scheme.OAUTH:
             _ = conf.CERTN_CACHE_ALIAS  # the token goes there
     except CredentialUndecryptableError as error:
-        return Outcome(outcome(error.status, error_code=row.client_secret.error_code))
+        return Outcome(
+            outcome(error.status, error_code=getattr(row.client_secret, "error_code", ""))
+        )
     except CertnConfigurationError as error:
         return Outcome(outcome(error.status, error_code=culprit(row)))
     return LiveRequest(key, budget, outcome)

@@ -20,7 +20,7 @@ LAYERS = [
     ["expiry", "masked", "origin"],
     ["pasted"],
     ["secret"],
-    ["formfields"],
+    ["columns", "formfields"],
     ["fields"],
     ["keys", "querysets", "tenancy"],
     ["managers"],
