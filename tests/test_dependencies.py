@@ -58,7 +58,7 @@ def test_what_is_imported_is_declared():
     ("extra", "bound"),
     [
         (None, "requests>=2.32.2"),
-        (None, "urllib3>=2"),
+        (None, "urllib3>=2.0.2"),
         (None, "django-encrypted-model-fields>=0.6.5,<0.7"),
         ("sandbox", "django-oauth-toolkit>=3.4"),
     ],
