@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from django.db import models, router
 
+from django_certn import tenancy
 from django_certn.exceptions import CredentialNotFoundError
 from django_certn.querysets import CertnCredentialQuerySet
 
@@ -56,8 +57,7 @@ class StoredManager(models.Manager[Row]):
             raise TypeError("A credential is given by its name or as a CertnCredential.")
         if not given._state.adding:
             given.check_tenant()
-            using = router.db_for_write(self.model, instance=given)
-            row = self.using(using).filter(pk=given.pk).first()
+            row = self.using(tenancy.database_of(given)).filter(pk=given.pk).first()
         if row is None:
             raise CredentialNotFoundError(
                 f"The Certn credential {given.name!r} is not stored: save it first."

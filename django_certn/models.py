@@ -138,15 +138,23 @@ class CertnCredential(models.Model):
         super().save(**kwargs)
         if "client_secret" in written:
             self.client_secret = self.client_secret.as_stored()
-        self._note_tenant()
+        self.note_tenant()
 
     @classmethod
     def from_db(cls, db: Any, field_names: Any, values: Any, **kwargs: Any) -> Self:
         row: Self = super().from_db(db, field_names, values, **kwargs)
-        row._note_tenant()
+        row.note_tenant()
         return row
 
-    def _note_tenant(self) -> None:
+    def refresh_from_db(
+        self, using: Any = None, fields: Any = None, from_queryset: Any = None
+    ) -> None:
+        super().refresh_from_db(using, fields, from_queryset)
+        if fields is None:
+            self.note_tenant()
+
+    def note_tenant(self) -> None:
+        """Note which tenant is served while the row is read or stored."""
         try:
             self._tenant = tenancy.current(CertnCredential, self._state.db)
         except Exception:  # noqa: BLE001 - a router, or CERTN_TENANT; whoever uses the row hears of it

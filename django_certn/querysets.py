@@ -49,7 +49,10 @@ class CertnCredentialQuerySet(models.QuerySet[Any]):
             for obj in objs:
                 if is_erasing(obj.client_secret):
                     raise erasing()
-        return super().bulk_create(objs, *args, **kwargs)
+        created = super().bulk_create(objs, *args, **kwargs)
+        for obj in created:
+            obj.note_tenant()
+        return created
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connections, router
+from django.db.models import Model
 
 from django_certn.conf import conf
 from django_certn.exceptions import CertnConfigurationError
 
-__all__ = ["UNKNOWN", "Tenant", "current", "exists", "label"]
+__all__ = ["UNKNOWN", "Tenant", "current", "database_of", "exists", "label"]
 
 FOLLOWED_SETTINGS = {"DATABASES", "DATABASE_ROUTERS", "CERTN_TENANT"}
 
@@ -101,6 +102,26 @@ def current(model: type[Any], alias: str | None = None) -> Tenant | None:
         connection = connections[alias or using or DEFAULT_DB_ALIAS]
         schema = getattr(connection, "schema_name", None) or ""
     return Tenant(using, schema, None if own is None else ask(own))
+
+
+def database_of(row: Model) -> str:
+    """Return the database in which a row stands for itself.
+
+    It is the one that the row was read from, though a router would name another, for there the same
+    primary key may be somebody else's. Of a replica, which may be behind, it is the one that the
+    router writes to.
+    """
+    came_from, model = row._state.db or DEFAULT_DB_ALIAS, type(row)
+    written: str = router.db_for_write(model, instance=row)
+    read = router.db_for_read(model)
+    if came_from in (written, read):
+        return written
+    if read == router.db_for_write(model):
+        return came_from
+    # Of several replicas. Whether two databases hold the same rows is what this says.
+    there = model()
+    there._state.db = written
+    return written if router.allow_relation(row, there) else came_from
 
 
 def ask(own: Callable[[], object]) -> Hashable:

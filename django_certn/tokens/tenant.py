@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from django.db import DEFAULT_DB_ALIAS, router
+from django.db import DEFAULT_DB_ALIAS
 
 from django_certn import tenancy
 from django_certn.exceptions import (
@@ -69,7 +69,7 @@ def place_of(name: Name) -> Place:
     tenant = name.check_tenant()
     using = name._state.db or DEFAULT_DB_ALIAS
     if tenancy.exists():
-        using = router.db_for_write(CertnCredential, instance=name)
+        using = tenancy.database_of(name)
     return Place((tenant, using, name.pk), using)
 
 

@@ -38,6 +38,26 @@ class Router:
     db_for_write = db_for_read
 
 
+class Replica:
+    """Reads from another database than it writes to."""
+
+    def db_for_read(self, model, **hints):
+        return "other"
+
+    def db_for_write(self, model, **hints):
+        return "default"
+
+
+class RandomReplica(Replica):
+    """One of several, and by now not the one that a row was read from; as Django's docs have it."""
+
+    def db_for_read(self, model, **hints):
+        return "third"
+
+    def allow_relation(self, one, another, **hints):
+        return {one._state.db, another._state.db} <= {"default", "other", "third"}
+
+
 class LocalRouter:
     """The same, by asgiref's own kind of variable."""
 
@@ -170,6 +190,56 @@ class TestARouter:
         serve("other")
         with pytest.raises(CredentialNotFoundError, match="another tenant"):
             call(routed["default"])
+
+    @pytest.mark.parametrize("how", ["using", "save", "refresh_from_db"])
+    def test_an_instance_of_a_database_that_was_named_stands_for_its_row_there(self, routed, how):
+        serve("other")
+        row = CertnCredential.objects.using("default").get()
+        if how == "save":
+            row.save(using="default")
+        elif how == "refresh_from_db":
+            row = CertnCredential.objects.get()
+            row.refresh_from_db(using="default")
+        get_token("default")
+        assert owner(get_token(row)) == "default"
+        assert owner(async_to_sync(aget_token)(row)) == "default"
+        assert auth_headers(row)["Authorization"] == get_token(row).authorization
+        assert verify(row).ok
+        assert CertnCredential.objects.get().verified_status == ""
+        assert CertnCredential.objects.using("default").get().verified_status == "ok"
+        assert not invalidate_token(row, get_token("default"))
+        assert invalidate_token(row, get_token(row))
+
+    def test_an_instance_that_is_read_again_is_of_the_tenant_served_then(self, routed):
+        row = routed["default"]
+        serve("other")
+        row.refresh_from_db()
+        assert owner(get_token(row)) == "other"
+        serve("default")
+        with pytest.raises(CredentialNotFoundError, match="another tenant"):
+            get_token(row)
+
+    def test_instances_of_bulk_create(self, routed):
+        serve("other")
+        pair = {"environment": "local", "client_id": "bulk", "client_secret": "fake-secret"}
+        (row,) = CertnCredential.objects.bulk_create([CertnCredential(name="bulk", **pair)])
+        if row.pk is None:  # MySQL does not tell
+            row = CertnCredential.objects.get(name="bulk")
+        assert owner(get_token(row)) == "bulk"
+        serve("default")
+        with pytest.raises(CredentialNotFoundError, match="another tenant"):
+            get_token(row)
+
+    @pytest.mark.parametrize("name", ["Replica", "RandomReplica"])
+    def test_an_instance_that_was_read_from_a_replica_is_looked_up_where_it_is_written(
+        self, routed, settings, name
+    ):
+        CertnCredential.objects.using("other").update(client_id="behind")
+        settings.DATABASE_ROUTERS = [f"tests.tokens.test_tenants.{name}"]
+        row = CertnCredential.objects.using("other").get()
+        assert owner(get_token(row)) == "default"
+        assert verify(row).ok
+        assert CertnCredential.objects.using("default").get().verified_status == "ok"
 
     def test_a_tenant_without_a_credential_gets_an_error_at_once(self, routed, owned):
         get_token()
