@@ -44,8 +44,11 @@ def require_origin(url: str, base_url: str, name: Any) -> None:
     """
     origin = origin_of(url)
     if origin is None or origin != origin_of(base_url):
+        there = describe(url)
+        if there == describe(base_url):
+            there += " by an address with a user name, or that not all would read alike"
         raise UnsafeRequestError(
-            f"This request goes to {describe(url)}, and the key of {str(name)!r} is for "
+            f"This request goes to {there}, and the key of {str(name)!r} is for "
             f"{describe(base_url)} alone; nothing was sent. "
             "django_certn.client.base_url() says where a credential's requests go."
         )

@@ -78,6 +78,12 @@ def test_another_origin_is_refused_with_both_hosts(url):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["https://fake:fake@api.certn.co/", "https://api.certn.co/a b"])
+def test_what_is_wrong_with_an_address_of_the_own_host_is_said(url):
+    with pytest.raises(UnsafeRequestError, match="by an address with a user name, or that not"):
+        require_origin(url, BASE, "acme")
+
+
 @pytest.mark.parametrize("base", [BASE, "https://API.certn.co/v2", "https://api.certn.co:443"])
 def test_the_own_origin_passes_whatever_the_path(base):
     require_origin("https://api.certn.co/anything/?at=all", base, "acme")
