@@ -11,7 +11,7 @@ from django.utils.translation import pgettext_lazy
 
 from django_certn import tenancy
 from django_certn.conf import Scheme, conf, environment_choices, scheme_of
-from django_certn.exceptions import CertnConfigurationError, CredentialNotFoundError, Status
+from django_certn.exceptions import CertnConfigurationError, Status
 from django_certn.expiry import end_of_key
 from django_certn.fields import EncryptedSecretField
 from django_certn.keys import Key, validate_client_id, validate_name, validate_pasted_client_id
@@ -39,7 +39,7 @@ class CertnCredentialManager(StoredManager["CertnCredential"]):
     """Reads the rows of this app."""
 
 
-class CertnCredential(models.Model):
+class CertnCredential(tenancy.OfTenant, models.Model):
     """One stored key of a Certn account, known by its name.
 
     The environment says which kind of key it is. A Client ID and a Client Secret come from the
@@ -111,8 +111,6 @@ class CertnCredential(models.Model):
 
     objects: ClassVar[CertnCredentialManager] = CertnCredentialManager()
 
-    _tenant: tenancy.Tenant | None = None
-
     class Meta:
         verbose_name: ClassVar[Any] = _("Certn credential")
         verbose_name_plural: ClassVar[Any] = _("Certn credentials")
@@ -139,44 +137,6 @@ class CertnCredential(models.Model):
         if "client_secret" in written:
             self.client_secret = self.client_secret.as_stored()
         self.note_tenant()
-
-    @classmethod
-    def from_db(cls, db: Any, field_names: Any, values: Any, **kwargs: Any) -> Self:
-        row: Self = super().from_db(db, field_names, values, **kwargs)
-        row.note_tenant()
-        return row
-
-    def refresh_from_db(
-        self, using: Any = None, fields: Any = None, from_queryset: Any = None
-    ) -> None:
-        super().refresh_from_db(using, fields, from_queryset)
-        if fields is None:
-            self.note_tenant()
-
-    def note_tenant(self) -> None:
-        """Note which tenant is served while the row is read or stored."""
-        try:
-            self._tenant = tenancy.current(CertnCredential, self._state.db)
-        except Exception:  # noqa: BLE001 - a router, or CERTN_TENANT; whoever uses the row hears of it
-            self._tenant = tenancy.UNKNOWN
-
-    def check_tenant(self) -> tenancy.Tenant | None:
-        """Return the tenant that the row was read under, which is served now as well.
-
-        In two schemas two rows have the same alias and primary key, so a row that was read under
-        one tenant must not stand for anything under another.
-
-        Raises:
-            CredentialNotFoundError: another tenant is served now.
-            CertnConfigurationError: ``CERTN_TENANT`` cannot be used.
-        """
-        now = tenancy.current(CertnCredential, self._state.db)
-        if now != self._tenant:
-            raise CredentialNotFoundError(
-                f"The Certn credential {self.name!r} was read under another tenant: read it again "
-                "under the one that is served now."
-            )
-        return now
 
     def natural_key(self) -> tuple[str]:
         return (self.name,)

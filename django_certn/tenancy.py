@@ -5,16 +5,16 @@ schema that the connection is on (django-tenants), or what the function in ``CER
 """
 
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Model
 
 from django_certn.conf import conf
-from django_certn.exceptions import CertnConfigurationError
+from django_certn.exceptions import CertnConfigurationError, CredentialNotFoundError
 
-__all__ = ["UNKNOWN", "Tenant", "current", "database_of", "exists", "label"]
+__all__ = ["UNKNOWN", "OfTenant", "Tenant", "current", "database_of", "exists", "label"]
 
 FOLLOWED_SETTINGS = {"DATABASES", "DATABASE_ROUTERS", "CERTN_TENANT"}
 
@@ -102,6 +102,51 @@ def current(model: type[Any], alias: str | None = None) -> Tenant | None:
         connection = connections[alias or using or DEFAULT_DB_ALIAS]
         schema = getattr(connection, "schema_name", None) or ""
     return Tenant(using, schema, None if own is None else ask(own))
+
+
+class OfTenant:
+    """What a model takes on whose rows note the tenant that was served when they were read.
+
+    In two schemas two rows have the same alias and primary key, so a row that was read under one
+    tenant must not stand for anything under another.
+    """
+
+    _tenant: Tenant | None = None
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> Self:
+        row: Self = super().from_db(*args, **kwargs)  # type: ignore[misc]
+        row.note_tenant()
+        return row
+
+    def refresh_from_db(self, using: Any = None, fields: Any = None, *args: Any) -> None:
+        super().refresh_from_db(using, fields, *args)  # type: ignore[misc]
+        if fields is None:
+            self.note_tenant()
+
+    def note_tenant(self) -> None:
+        """Note which tenant is served while the row is read or stored."""
+        row: Any = self
+        try:
+            self._tenant = current(type(row), row._state.db)
+        except Exception:  # noqa: BLE001 - a router, or CERTN_TENANT; whoever uses the row hears of it
+            self._tenant = UNKNOWN
+
+    def check_tenant(self) -> Tenant | None:
+        """Return the tenant that the row was read under, which is served now as well.
+
+        Raises:
+            CredentialNotFoundError: another tenant is served now.
+            CertnConfigurationError: ``CERTN_TENANT`` cannot be used.
+        """
+        row: Any = self
+        now = current(type(row), row._state.db)
+        if now != self._tenant:
+            raise CredentialNotFoundError(
+                f"The Certn credential {row.name!r} was read under another tenant: read it again "
+                "under the one that is served now."
+            )
+        return now
 
 
 def database_of(row: Model) -> str:
