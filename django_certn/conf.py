@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from inspect import signature
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -168,7 +169,7 @@ class Settings:
             tenant = import_string(path)
         except (ImportError, AttributeError, TypeError, ValueError):
             tenant = None
-        if not callable(tenant):
+        if not callable(tenant) or not takes_no_arguments(tenant):
             raise CertnConfigurationError(
                 "CERTN_TENANT must be the dotted path of a function without arguments, such as "
                 '"site.tenants.current", and it must be there to be imported.'
@@ -189,6 +190,17 @@ class Settings:
                 f"The environment {slug!r} is neither built in nor in CERTN_ENVIRONMENTS."
             ) from None
         return parse_environment(slug, entry)
+
+
+def takes_no_arguments(function: Callable[..., object]) -> bool:
+    """Return whether it can be called without any; who does not tell is called and found out."""
+    try:
+        signature(function).bind()
+    except TypeError:
+        return False
+    except ValueError:
+        pass
+    return True
 
 
 conf = Settings()

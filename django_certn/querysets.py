@@ -15,7 +15,8 @@ from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
 from django_certn.fields import stored_text
-from django_certn.pasted import CIPHERTEXT_START, looks_encrypted
+from django_certn.pasted import CIPHERTEXT_START, clean_pasted, looks_encrypted
+from django_certn.secret import Secret, UndecryptableSecret
 
 __all__ = [
     "CertnCredentialQuerySet",
@@ -63,7 +64,14 @@ def is_erasing(value: object) -> bool:
 
 
 def is_nothing(value: object) -> bool:
-    return value is None or value in ("", b"")
+    """Return whether it is empty, or would be without what copying adds around a secret."""
+    if isinstance(value, UndecryptableSecret):
+        return False
+    if isinstance(value, Secret):
+        value = value.reveal()
+    if isinstance(value, bytes):
+        return not value.strip()
+    return value is None or (isinstance(value, str) and not clean_pasted(value))
 
 
 def refuse_erasing(row: Any, stored: Any) -> None:

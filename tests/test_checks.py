@@ -129,6 +129,10 @@ class TestEncryptionKey:
         assert KEY[2:8] not in str(message)
 
 
+def for_request(request):
+    """What a site may take for a function that CERTN_TENANT can name."""
+
+
 class TestSettings:
     @pytest.mark.parametrize(
         ("check_id", "name", "value"),
@@ -144,6 +148,7 @@ class TestSettings:
             ("E007", "CERTN_TENANT", "tests.settings.BASE_DIR"),
             ("E007", "CERTN_TENANT", "nothing"),
             ("E007", "CERTN_TENANT", 7),
+            ("E007", "CERTN_TENANT", "tests.test_checks.for_request"),
         ],
     )
     def test_of_a_wrong_type(self, settings, check_id, name, value):

@@ -937,7 +937,9 @@ OTHERS = ("create", "bulk_create", "update past the manager")
 OVERWRITES = {name: write for name, write in WRITES.items() if name not in OTHERS}
 
 
-@pytest.mark.parametrize("nothing", ["", b"", Secret(""), None], ids=repr)
+@pytest.mark.parametrize(
+    "nothing", ["", b"", Secret(""), None, "  ", b"\n", Secret("\t"), "\u200b"], ids=repr
+)
 @pytest.mark.parametrize("write", OVERWRITES.values(), ids=OVERWRITES)
 def test_nothing_does_not_take_the_place_of_a_secret(row, write, nothing, monkeypatch):
     CertnCredential.objects.update(verified_status="ok")
