@@ -430,10 +430,10 @@ class TestPages:
             *("Refusée", "Limite d’appels atteinte", "Certn injoignable"),
             *("Service retiré", "Réponse inattendue", "Indéchiffrable", "Mal configurée"),
             *("Jamais vérifiée", "à l’instant", f"il y a 3{NBSP}heures"),
-            *("non vérifiée depuis 1", "aujourd’hui", "dans 1 jour", "dans 12 jours"),
-            *("il y a 1 jour", "il y a 5 jours", "gone (absent des réglages)"),
+            *("non vérifiée depuis 1", "aujourd’hui", f"dans 1{NBSP}jour", f"dans 12{NBSP}jours"),
+            *(f"il y a 1{NBSP}jour", f"il y a 5{NBSP}jours", "gone (absent des réglages)"),
             *("Vérifier les clés Certn sélectionnées", "CertnCentric (bac à sable)"),
-            *("Par besoin d’intervention", "Âge de la clé"),
+            *("Par besoin d’intervention", "Âge"),
         ):
             assert word in text, word
         assert english_in(text) == []
