@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import polib
@@ -210,12 +211,15 @@ MARKERS = {"_", "gettext", "gettext_lazy", "gettext_noop"}
 LOOKED_UP = {"FAILURES.get(error_code, error_code)", "message"}
 
 
+@cache
 def calls():
-    for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call):
-                name = getattr(node.func, "id", None) or getattr(node.func, "attr", None)
-                yield path, name, node
+    """Return each call in the code: its file, the name of what is called, and the expression."""
+    return [
+        (path, getattr(node.func, "id", None) or getattr(node.func, "attr", None), node)
+        for path in CODE
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    ]
 
 
 def test_what_is_marked_is_a_text_that_xgettext_sees():
@@ -387,6 +391,11 @@ QUOTED = re.compile(r"«[^»]*»|\([^)]*\)")
 def english_in(text):
     words = [pattern.pattern for pattern in FRAGMENTS if pattern.search(text)]
     return words + WORDS.findall(QUOTED.sub("", text))
+
+
+def test_no_english_is_left_in_the_catalog():
+    for _entry, text in texts():
+        assert not WORDS.findall(QUOTED.sub("", text)), text
 
 
 def test_english_is_recognised():
