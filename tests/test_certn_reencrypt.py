@@ -154,6 +154,7 @@ class TestRow:
         assert "behind the first one" not in reencrypt(dry_run=True).stdout
         *_, last = reencrypt().stdout.splitlines()
         assert last.startswith("Nothing of this needs the keys behind the first one. A backup may")
+        assert "behind the first one" not in reencrypt(database="default").stdout
 
     def test_none_at_all(self):
         outcome = reencrypt()

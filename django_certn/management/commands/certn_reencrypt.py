@@ -170,7 +170,8 @@ class Run:
                 "\n".join(verdict + (again if self.failures else [])),
                 returncode=VERDICT if verdict else NO_VERDICT,
             )
-        if self.verbosity > 0 and self.counts and len(encryption_keys()) > 1:
+        is_all = self.databases == list(configured())
+        if self.verbosity > 0 and self.counts and is_all and len(encryption_keys()) > 1:
             self.stdout.write(NOT_NEEDED)
 
     def summary(self, counts: Counter[Outcome]) -> str:
