@@ -6,6 +6,7 @@ import inspect
 import logging
 import threading
 import unittest
+from importlib import import_module
 from io import StringIO
 
 import httpx
@@ -16,6 +17,8 @@ from asgiref.sync import async_to_sync
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import SimpleTestCase, TestCase, override_settings
+from django.test.runner import RemoteTestResult
+from django.test.utils import _TestState
 from django.urls import reverse
 
 from django_certn import exceptions, probe, tokens
@@ -608,12 +611,13 @@ class TestItsPlace:
 
     def test_a_thousand_leave_nothing(self):
         def enter(times):
-            for _ in range(times):
+            for number in range(times):
                 with fake_certn() as certn:
                     get_token()
-                    certn.reject(times=1)
-                    with pytest.raises(CredentialRejectedError):
-                        get_token()
+                    if number % 10 == 0:
+                        certn.reject()
+                        with pytest.raises(CredentialRejectedError):
+                            get_token()
             gc.collect()
             services = sum(isinstance(each, TokenService) for each in gc.get_objects())
             return services, threading.active_count()
@@ -666,11 +670,18 @@ class TestItsPlace:
         assert not caplog.records
 
     def test_out_of_a_test_run_it_refuses(self, monkeypatch):
-        monkeypatch.setattr(context, "is_test_run", lambda: False)
+        plugin = import_module("django_certn.pytest_plugin")
+        monkeypatch.delattr(_TestState, "saved_data")
+        monkeypatch.setattr(plugin, "running", 0)
+        monkeypatch.setenv("PYTEST_VERSION", "9")  # which a server inherits that a test starts
         service = installed()
         with pytest.raises(RuntimeError, match="this is no test run"):
             fake_certn().enable()
         assert installed() is service
+
+        monkeypatch.setattr(plugin, "running", 1)
+        with fake_certn():
+            pass
 
 
 class TestFunctions:
@@ -851,6 +862,19 @@ class TestTestCases:
         assert unmet.startswith("AssertionError: Failures were prepared")
         assert unmet.endswith("reject() for 1.")
         assert failed == "ZeroDivisionError"
+
+    def test_a_process_of_djangos_parallel_runner_tells_a_skip_from_a_pass(self):
+        @fake_certn()
+        class Case(SimpleTestCase):
+            def test_skipped(self):
+                self.certn.reject(times=1)
+                self.skipTest("for a reason")
+
+        result = RemoteTestResult()
+        unittest.defaultTestLoader.loadTestsFromTestCase(Case).run(result)
+        assert {"addSkip", "addError", "addFailure"} & {event[0] for event in result.events} == {
+            "addSkip"
+        }
 
 
 class TestALiveServer:

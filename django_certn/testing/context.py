@@ -148,9 +148,8 @@ class fake_certn(TestContextDecorator):  # noqa: N801 - as Django names what is 
 
         @wraps(set_up)
         def setUp(inner: Any) -> None:
-            context = self.again()
+            context, before = self.again(), troubles(inner)
             setattr(inner, self.attr_name, context.enable())
-            before = troubles(inner)
             inner.addCleanup(lambda: context.leave(is_checked=troubles(inner) == before))
             set_up(inner)
 
@@ -165,10 +164,14 @@ def is_test_run() -> bool:
 
 
 def troubles(test: TestCase) -> int:
-    """Return how many failures, errors and skips there are until now; pytest has its own list."""
+    """Return how many failures, errors and skips were reported until now, of this test or another.
+
+    Django's parallel runner and pytest have lists of their own.
+    """
     result = getattr(getattr(test, "_outcome", None), "result", None)
-    kinds = ("failures", "errors", "skipped", "_excinfo")
-    return sum(len(getattr(result, kind, None) or ()) for kind in kinds)
+    names = ("failures", "errors", "skipped", "events", "_excinfo")
+    lists = (getattr(result, name, None) for name in names)
+    return sum(len(each) for each in lists if isinstance(each, list))
 
 
 def put(service: FakeService) -> None:
