@@ -1,7 +1,6 @@
 """What Certn would be: keys, tokens, time, and the failures that a test prepared."""
 
 import threading
-import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -11,7 +10,7 @@ from django_certn.answers import Answer, TokenResponse, error_of, read_answer
 from django_certn.conf import Environment, Scheme
 from django_certn.keys import Key
 from django_certn.secret import MaskedStr, Secret
-from django_certn.tokens.timing import Clocks, wall_clock
+from django_certn.tokens.timing import Clocks
 
 __all__ = ["BASE_URL", "Endpoint", "Failure", "Failures", "answer_of"]
 
@@ -31,6 +30,9 @@ ANSWERS = {
     "retire": (HTTPStatus.GONE, b""),
     "bad_response": (HTTPStatus.OK, b"<html>This is not an answer of Certn's.</html>"),
 }
+
+
+REAL = Clocks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,8 @@ class Endpoint:
         self.exchanges = 0
         self.skipped = 0.0  # seconds
         self.clocks = Clocks(
-            wall=lambda: wall_clock() + self.skipped,
-            monotonic=lambda: time.monotonic() + self.skipped,
+            wall=lambda: REAL.wall() + self.skipped,
+            monotonic=lambda: REAL.monotonic() + self.skipped,
             random=lambda: 0.5,
         )
         self.forgettable: set[str] = set()

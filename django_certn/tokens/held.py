@@ -85,11 +85,17 @@ class HeldToken:
         now = clocks.now()
         life = shared.expires_at - shared.issued_at
         ends_at = now.after(min(shared.expires_at - now.wall, life))
+
+        def latest() -> float:
+            """Return the wall clock's time, or that which the other makes it if it is later."""
+            left = ends_at.monotonic - clocks.monotonic()
+            return max(clocks.wall(), shared.expires_at - left)
+
         access = AccessToken(
             shared.value,
             base_url,
             datetime.fromtimestamp(shared.expires_at, UTC),
-            clock=clocks.wall,
+            clock=latest,  # a token that is held while the clock is set back lives no longer
         )
         return cls(
             shared,

@@ -44,3 +44,13 @@ def test_it_cannot_be_pickled(token, make):
 def test_it_cannot_be_changed(token):
     with pytest.raises(AttributeError):
         token.value = "another"
+
+
+def test_of_its_seconds_left_the_clock_that_says_less_is_right(rowless, time_):
+    token = rowless.get_token()
+    time_.pass_(3600)
+    assert token.expires_in == 32_400
+    time_.wall -= 7 * 86_400  # the clock was set back
+    assert token.expires_in == 32_400
+    time_.wall += 7 * 86_400 + 3600  # the computer slept
+    assert token.expires_in == 28_800
