@@ -108,6 +108,19 @@ class TestPace:
         results([Ask() for _ in range(4)], clock, parallel=1)
         assert starts(clock) == pytest.approx([0, 5, 5 + OAUTH, 5 + 2 * OAUTH])
 
+    @pytest.mark.parametrize(("seconds", "added"), [(0.05, 0), (3, 2.9)])
+    def test_the_time_to_read_a_row_is_added_when_that_is_long(self, seconds, added):
+        clock = MovedClock()
+
+        class Read(Ask):
+            def prepare(self):
+                clock.time += seconds
+                return super().prepare()
+
+        results([Read() for _ in range(9)], clock)
+        expected = max(OAUTH + added, seconds)
+        assert gaps(starts(clock)) == pytest.approx([expected] * 8)
+
     def test_of_what_takes_two_requests(self):
         clock = MovedClock()
         results([Ask(cost=2) for _ in range(4)], clock)

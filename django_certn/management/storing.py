@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from django_certn.bulk import Task
@@ -103,6 +104,10 @@ class SetKey(Task[Setting]):
 
     def store(self, verification: Verification | None) -> Setting:
         with transaction.atomic(using=self.using):
+            # SQLite refuses at once who reads and then wants to write, if another writes meanwhile;
+            # who begins by writing waits for its turn. Elsewhere this locks the row.
+            rows = CertnCredential._base_manager.using(self.using).filter(name=self.name)
+            rows.update(name=F("name"))
             found = find(self.name, self.using)
             if found is not None and self.if_missing:
                 return self.setting(KEPT, found)

@@ -18,7 +18,7 @@ if "SITE_FAILS_ITS_CHECKS" in os.environ:
     ROOT_URLCONF = "no_such_module"
 USE_TZ = True
 DATABASES = {{
-    "default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "{folder}/site.sqlite3"}},
+    "default": {default},
     "empty": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "{folder}/empty.sqlite3"}},
     "missing": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "{folder}/no/such/db.sqlite3"}},
     "postgresql": {{
@@ -43,12 +43,20 @@ CERTN_ENVIRONMENTS = {{
 
 
 class Site:
-    """A small site in a folder of its own, that is only ever called from the shell."""
+    """A small site in a folder of its own, that is only ever called from the shell.
 
-    def __init__(self, folder, sandbox_url):
+    Its database is an SQLite file in the folder, unless it is given one.
+    """
+
+    def __init__(self, folder, sandbox_url, database=None):
         self.folder = folder
+        self.sqlite = folder / "site.sqlite3"
         content = SETTINGS.format(
-            key=FIRST_KEY, folder=folder, sandbox=sandbox_url, closed_port=free_port()
+            key=FIRST_KEY,
+            folder=folder,
+            sandbox=sandbox_url,
+            closed_port=free_port(),
+            default=database or {"ENGINE": "django.db.backends.sqlite3", "NAME": str(self.sqlite)},
         )
         (folder / "site_settings.py").write_text(content, encoding="utf-8")
 

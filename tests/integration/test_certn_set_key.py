@@ -4,10 +4,12 @@ import json
 import signal
 import sqlite3
 import sys
+import threading
 import time
 
 import pytest
 
+from tests.endpoint import TokenEndpoint
 from tests.integration.site import Site
 
 NAME = ("certn_set_key", "acme", "--environment", "local")
@@ -26,7 +28,7 @@ def key(sandbox):
 
 
 def rows(site):
-    database = sqlite3.connect(site.folder / "site.sqlite3")
+    database = sqlite3.connect(site.sqlite)
     try:
         query = "SELECT name, verified_status FROM django_certn_certncredential ORDER BY name"
         return database.execute(query).fetchall()
@@ -110,30 +112,80 @@ def test_no_secret_in_what_is_printed_of_an_error(site, sandbox):
         assert secret not in done.stdout + done.stderr
 
 
-def test_two_that_start_at_once(site, key, sandbox):
+TOKEN = b'{"access_token": "fake-token", "token_type": "Bearer", "expires_in": 36000}'
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("name", "option", "other"),
+    [("acme", ["--if-missing"], "left as it is"), ("beta", [], "there already")],
+)
+def test_two_that_start_at_once(request, tmp_path, database, name, option, other):
+    """Both find nothing, both ask and hear at one moment, and one of them stores the key."""
+    found = request.getfixturevalue("postgresql") if database == "postgresql" else None
+    both = threading.Barrier(2)
+
+    def answer(connection):
+        both.wait(timeout=60)
+        connection.sendall(ANSWER % (len(TOKEN), TOKEN))
+
+    with TokenEndpoint() as endpoint:
+        endpoint.raw(answer)
+        site = Site(tmp_path, endpoint.url, found)
+        site.done("migrate", "--verbosity", "0")
+        call = ["certn_set_key", name, "--environment", "local", "--client-id", "fake-id"]
+        started = [site.start(*call, "--timeout", "60", *option) for _ in range(2)]
+        for process in started:
+            process.stdin.write("fake-secret")
+            process.stdin.close()
+            process.stdin = None
+        printed = [process.communicate(timeout=120) for process in started]
+        assert [process.returncode for process in started] == [0, 0], printed
+        words = {stdout.partition(": ")[2].partition(".")[0] for stdout, _ in printed}
+        assert words == {"stored", other}
+        assert endpoint.hits == 2
+    rows = f"CertnCredential.objects.filter(name={name!r}).values_list('verified_status')"
+    code = f"from django_certn.models import CertnCredential; print(*{rows})"
+    assert site.done("shell", "--verbosity", "0", "-c", code) == "('ok',)\n"
+
+
+def test_somebody_else_writes_meanwhile(site, key, sandbox):
+    """SQLite lets one write at a time, and refuses at once who has read and then wants to write."""
     client_id, secret = key
-    started = [site.start(*NAME, "--client-id", client_id, "--if-missing") for _ in range(2)]
-    for process in started:
+    database = sqlite3.connect(site.sqlite, isolation_level=None)
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        process = site.start(*NAME, "--client-id", client_id)
         process.stdin.write(secret)
         process.stdin.close()
         process.stdin = None
-    printed = [process.communicate(timeout=60) for process in started]
-    assert [process.returncode for process in started] == [0, 0], printed
+        deadline = time.monotonic() + 60
+        while not sandbox.count():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1.5)
+        database.execute("COMMIT")
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        database.close()
+    assert process.returncode == 0, stdout + stderr
     assert rows(site) == [("acme", "ok")]
 
 
-def test_killed_in_the_middle_and_run_again(site, key, sandbox):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_ended_in_the_middle_and_run_again(site, key, sandbox, number):
     client_id, secret = key
     lines = [
         json.dumps(
             {
-                "name": f"tenant-{number:02}",
+                "name": f"tenant-{each:02}",
                 "environment": "local",
                 "client_id": client_id,
                 "client_secret": secret,
             }
         )
-        for number in range(16)
+        for each in range(16)
     ]
     path = site.folder / "keys.jsonl"
     path.write_text("\n".join(lines), encoding="utf-8")
@@ -142,8 +194,10 @@ def test_killed_in_the_middle_and_run_again(site, key, sandbox):
     while len(rows(site)) < 5:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == (3 if number == signal.SIGINT else -number)
+    assert ("Stopped. Not stored: tenant-" in stderr) == (number == signal.SIGINT)
     stored = rows(site)
     assert 5 <= len(stored) < 16
     assert {status for _, status in stored} == {"ok"}
@@ -155,39 +209,65 @@ def test_killed_in_the_middle_and_run_again(site, key, sandbox):
     assert sandbox.count() - before == 16 - len(stored)
 
 
-# A site that calls Certn all the time, until a file says that it is enough.
+# A site that calls Certn all the time, until a file says that it is enough: four threads ask for
+# the header, the fifth uses it as well.
 CALLS = """
-import json, pathlib, time
+import collections, json, pathlib, threading, time
 
 import requests
 
 from django_certn.client import auth_headers, base_url
+from django_certn.tokens import get_token
 
-calls, failures = 0, []
-while not pathlib.Path("enough").exists():
-    try:
-        url = base_url("acme") + "/api/v1/users/"
-        status = requests.get(url, headers=auth_headers("acme"), timeout=10).status_code
-        if status != 200:
-            failures.append(status)
-    except Exception as error:
-        failures.append(type(error).__name__)
-    calls += 1
-    pathlib.Path("calls").write_text(str(calls), encoding="utf-8")
-    time.sleep(0.01)
-print(json.dumps({"calls": calls, "failures": failures}))
+failures, waits, headers = collections.Counter(), [0.0], collections.Counter()
+
+def ask(function):
+    while not pathlib.Path("enough").exists():
+        began = time.monotonic()
+        try:
+            headers[function()] += 1
+        except Exception as error:
+            failures[type(error).__name__] += 1
+        waits[0] = max(waits[0], time.monotonic() - began)
+        time.sleep(0.002)
+
+def use():
+    header = auth_headers("acme")
+    answer = requests.get(base_url("acme") + "/api/v1/users/", headers=header, timeout=10)
+    answer.raise_for_status()
+    used.append(1)
+    pathlib.Path("calls").write_text(str(len(used)), encoding="utf-8")
+    return header["Authorization"]
+
+used = []
+by_token = lambda: get_token("acme").authorization
+by_header = lambda: auth_headers("acme")["Authorization"]
+functions = (by_token, by_token, by_header, by_header, use)
+threads = [threading.Thread(target=ask, args=(function,)) for function in functions]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(json.dumps({
+    "asked": sum(headers.values()), "used": len(used), "headers": len(headers),
+    "failures": failures, "slowest": waits[0],
+}))
 """
 
 
 def test_a_site_that_runs_meanwhile(site, key, sandbox):
+    """Neither a wrong key nor the right one that comes after it fails any caller."""
+
     def set_key(client_id, secret):
         return site.manage(*NAME, "--client-id", client_id, stdin=secret).returncode
 
-    def wait_for_calls(number):
-        deadline = time.monotonic() + 60
+    def used():
         path = site.folder / "calls"
-        start = int(path.read_text(encoding="utf-8") or 0) if path.exists() else 0
-        while not path.exists() or int(path.read_text(encoding="utf-8") or 0) < start + number:
+        return int((path.exists() and path.read_text(encoding="utf-8")) or 0)
+
+    def wait_for_calls(number):
+        deadline, start = time.monotonic() + 60, used()
+        while used() < start + number:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
@@ -201,10 +281,20 @@ def test_a_site_that_runs_meanwhile(site, key, sandbox):
         new = sandbox.refresh_keys()
         assert set_key(*new) == 0
         assert works(site)
-        wait_for_calls(10)
+        # It looks at the row again within ten seconds, a little more or less.
+        began = time.monotonic()
+        while time.monotonic() < began + 14:
+            wait_for_calls(10)
     finally:
         (site.folder / "enough").touch()
         stdout, stderr = running.communicate(timeout=60)
     seen = json.loads(stdout)
-    assert seen["calls"] >= 30, stderr
-    assert seen["failures"] == []
+    assert seen["failures"] == {}, stderr
+    assert seen["used"] >= 30
+    assert seen["asked"] > seen["used"]
+    assert seen["headers"] >= 2  # the token of the new key too
+    assert seen["slowest"] < 5
+    # What the site was served came from the commands, which had asked already.
+    refused = [entry for entry in sandbox.requests("/token/") if entry["status"] == 401]
+    assert len(refused) == 1
+    assert sandbox.count() == 5
