@@ -81,11 +81,15 @@ def __getattr__(name):
     from django.urls import path
     from health_check.views import HealthCheckView
 
+    from tests.test_docs import blocks_of, section
+
     def page(**options):
         return HealthCheckView.as_view(checks=[(CHECK, options)])
 
+    documented = {}
+    exec(blocks_of(section("To be told"), "python")[1], documented)
     return [
-        path("", HealthCheckView.as_view(checks=[CHECK])),
+        *documented["urlpatterns"],
         path("nameless/", page(show_names=False)),
         path("beta/", page(database="beta")),
         path("bare/", page(database="bare")),
@@ -100,11 +104,11 @@ class Page:
 
         self.client, self.async_client = Client(), AsyncClient()
 
-    def text(self, path="/", **headers):
+    def text(self, path="/health/", **headers):
         answer = self.client.get(path, {"format": "text"}, headers=headers)
         return [answer.status_code, answer.content.decode()]
 
-    def in_coroutine(self, path="/", **headers):
+    def in_coroutine(self, path="/health/", **headers):
         async def get():
             return await self.async_client.get(path, {"format": "text"}, headers=headers)
 
@@ -113,7 +117,9 @@ class Page:
 
     def each_form(self):
         forms = ("text", "json", "html", "atom", "rss", "openmetrics")
-        return {form: self.client.get("/", {"format": form}).content.decode() for form in forms}
+        return {
+            form: self.client.get("/health/", {"format": form}).content.decode() for form in forms
+        }
 
 
 def main(folder, endpoint):
