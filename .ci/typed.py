@@ -21,8 +21,10 @@ PUBLIC = [
     "health",
     "httpx",
     "models",
+    "pytest_plugin",
     "secret",
     "signals",
+    "testing",
     "tokens",
     "verification",
 ]

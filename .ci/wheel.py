@@ -1,93 +1,85 @@
-"""Checks what a site installs: the files of a wheel, or, with ``--installed``, that it works."""
+"""Checks what is published: the files of the wheel and of the sdist, and the page of an index."""
 
+import re
 import sys
-from types import ModuleType
+import tarfile
+from email import message_from_bytes
 from zipfile import ZipFile
 
-NEEDED = (
+from readme_renderer import markdown
+
+IN_WHEEL = (
     "django_certn/py.typed",
     "django_certn/locale/fr/LC_MESSAGES/django.mo",
     "django_certn/migrations/0001_initial.py",
     "django_certn/management/commands/certn_check.py",
     "django_certn/sandbox/templates/sandbox/tab.html",
 )
-CONTRIB = ("admin", "auth", "contenttypes", "messages", "sessions", "staticfiles")
-FRENCH = {"": "tient lieu de Certn sur cet ordinateur", "add/": "Enregistrer et vérifier"}
+IN_SDIST = (
+    *IN_WHEEL,
+    ".ci/run",
+    ".github/CONTRIBUTING.md",
+    ".github/workflows/test.yml",
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "example_project/manage.py",
+    "pyproject.toml",
+    "tests/conftest.py",
+)
+URLS = ("Documentation", "Changelog", "Source", "Issues", "Security")
 
 
-def check_files(wheel: str) -> list[str]:
-    names = ZipFile(wheel).namelist()
-    missing = [f"{name} is missing" for name in NEEDED if name not in names]
-    strangers = [
-        f"{name} does not belong here"
+def check_wheel(path: str) -> list[str]:
+    with ZipFile(path) as wheel:
+        names = wheel.namelist()
+        (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        described = message_from_bytes(wheel.read(metadata))
+    problems = [f"{name} is missing in the wheel" for name in IN_WHEEL if name not in names]
+    problems += [
+        f"{name} does not belong into the wheel"
         for name in names
-        if not name.startswith("django_certn") or "/tests/" in name
+        if not name.startswith(("django_certn/", "django_certn-"))
+        or "/tests/" in name
+        or name.endswith((".pyc", ".po~"))
     ]
-    return missing + strangers
+    if described["License-Expression"] != "MIT" or not described["License-File"]:
+        problems.append("The licence is not told")
+    if any(each.startswith("License ::") for each in described.get_all("Classifier", [])):
+        problems.append("A classifier tells the licence, beside the expression")
+    labels = [each.partition(",")[0] for each in described.get_all("Project-URL", [])]
+    if labels != list(URLS):
+        problems.append(f"The project's addresses are {labels}")
+    return problems + check_page(described.get_payload(decode=True).decode())  # type: ignore[union-attr]
 
 
-def check_installed() -> None:
-    import django
-    from django.conf import settings
-    from django.core.management import call_command
-
-    settings.configure(
-        SECRET_KEY="fake",  # noqa: S106
-        FIELD_ENCRYPTION_KEY="ZmFrZS1lbmNyeXB0aW9uLWtleS1mb3ItYS13aGVlbCE=",
-        INSTALLED_APPS=[*(f"django.contrib.{app}" for app in CONTRIB), "django_certn"],
-        MIDDLEWARE=[
-            "django.contrib.sessions.middleware.SessionMiddleware",
-            "django.contrib.auth.middleware.AuthenticationMiddleware",
-            "django.contrib.messages.middleware.MessageMiddleware",
-        ],
-        TEMPLATES=[
-            {
-                "BACKEND": "django.template.backends.django.DjangoTemplates",
-                "APP_DIRS": True,
-                "OPTIONS": {
-                    "context_processors": [
-                        "django.template.context_processors.request",
-                        "django.contrib.auth.context_processors.auth",
-                        "django.contrib.messages.context_processors.messages",
-                    ]
-                },
-            }
-        ],
-        ROOT_URLCONF="wheel_urls",
-        STATIC_URL="/static/",
-        ALLOWED_HOSTS=["testserver"],
-        LANGUAGE_CODE="fr-ca",
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-    )
-    django.setup()
-    from django.contrib import admin
-    from django.urls import path
-
-    sys.modules["wheel_urls"] = urls = ModuleType("wheel_urls")
-    urls.urlpatterns = [path("admin/", admin.site.urls)]  # type: ignore[attr-defined]
-    call_command("check")
-    call_command("migrate", verbosity=0)
-
-    import django_certn.client
-    import django_certn.tokens
-    import django_certn.verification  # noqa: F401
-
-    check_french_admin()
+def check_page(text: str) -> list[str]:
+    """Return what an index would not show of the description."""
+    page = markdown.render(text)
+    if page is None:
+        return ["The description cannot be rendered"]
+    problems = [
+        f"{target} is relative: an index has no such page"
+        for target in re.findall(r"""(?:src|href)=["'](.*?)["']""", page)
+        if not target.startswith(("https://", "http://", "#"))
+    ]
+    if "```mermaid" in text:
+        problems.append("An index shows the source of a Mermaid diagram")
+    return problems
 
 
-def check_french_admin() -> None:
-    from django.contrib.auth.models import User
-    from django.test import Client
-
-    client = Client()
-    client.force_login(User.objects.create_superuser("boss"))
-    for page, words in FRENCH.items():
-        shown = client.get(f"/admin/django_certn/certncredential/{page}").content.decode()
-        assert words in shown, f"{words} is not on the page {page}"  # noqa: S101
+def check_sdist(path: str) -> list[str]:
+    with tarfile.open(path) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    problems = [f"{name} is missing in the sdist" for name in IN_SDIST if name not in names]
+    return problems + [
+        f"{name} does not belong into the sdist"
+        for name in sorted(names)
+        if "__pycache__" in name or name.endswith(".pyc") or name.startswith("example_project/.")
+    ]
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--installed":
-        check_installed()
-    else:
-        sys.exit("\n".join(check_files(sys.argv[1])) or None)
+    (wheel_path,) = (path for path in sys.argv[1:] if path.endswith(".whl"))
+    (sdist_path,) = (path for path in sys.argv[1:] if path.endswith(".tar.gz"))
+    sys.exit("\n".join(check_wheel(wheel_path) + check_sdist(sdist_path)) or None)
