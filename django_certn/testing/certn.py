@@ -1,9 +1,13 @@
 """What a test holds in its hand."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from django_certn.testing.endpoint import BASE_URL, Failure, answer_of
-from django_certn.testing.service import Call, FakeService
+
+if TYPE_CHECKING:
+    from django_certn.testing.endpoint import Endpoint
+    from django_certn.testing.service import Call, FakeService
 
 __all__ = ["FakeCertn"]
 
@@ -30,9 +34,11 @@ class FakeCertn:
 
     base_url = BASE_URL
 
-    def __init__(self, service: FakeService) -> None:
-        self._service, self._endpoint = service, service.endpoint
-        self.calls: list[Call] = service.calls
+    def __init__(self, service: Any) -> None:
+        # Any, for what a type checker sees of a public class ends here.
+        self._service: FakeService = service
+        self._endpoint: Endpoint = self._service.endpoint
+        self.calls: list[Call] = self._service.calls
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.exchanges} exchanges, {len(self.calls)} calls>"

@@ -17,6 +17,7 @@ from django_certn.client import CertnAuth, CertnSession, aauth_headers, auth_hea
 from django_certn.httpx import CertnAuth as HttpxCertnAuth
 from django_certn.models import CertnCredential
 from django_certn.secret import Secret
+from django_certn.testing import FakeCertn, fake_certn, make_credential
 from django_certn.tokens import AccessToken, aget_token, get_token, invalidate_token, stats
 from django_certn.verification import Verification, averify, verify
 
@@ -122,3 +123,16 @@ def on_verified(sender: type[CertnCredential], verification: Verification, **kwa
 @receiver(signals.credential_status_changed)
 def on_changed(verification: Verification, previous_status: str, **kwargs: Any) -> None:
     print(verification.name, previous_status)
+
+
+@fake_certn()
+def test_users(certn: FakeCertn) -> None:
+    certn.reject(times=1)
+    certn.advance(hours=10)
+    assert_type(certn.exchanges, int)
+
+
+def test_row() -> None:
+    with fake_certn() as certn:
+        assert_type(certn, FakeCertn)
+        assert_type(make_credential("acme"), CertnCredential)
