@@ -76,6 +76,10 @@ def code(cell):
     return cell.strip("`")
 
 
+def codes(cell):
+    return re.findall("`(.+?)`", cell)
+
+
 @pytest.mark.parametrize("command", [DEMO, TESTS], ids=["demo", "tests"])
 def test_each_command_has_a_block_of_its_own(command):
     assert blocks("sh", README).count(f"{command}\n") == 1
@@ -119,7 +123,7 @@ def test_ci_runs_both_commands_as_they_stand():
 
 
 def test_settings():
-    defaults = {code(name): code(default) for name, default, _ in table(section("Settings"))}
+    defaults = {code(name): code(default) for name, default, _ in table(section("Settings and checks"))}
     assert set(defaults) == {name for name in vars(Settings) if name.isupper()}
     for name, default in defaults.items():
         value = ast.literal_eval(default)
@@ -136,9 +140,13 @@ def test_no_other_setting_is_named():
 
 def test_environments():
     listed = {
-        code(slug): re.search("`(.+?)`", host)[1] for slug, host in table(section("Environments"))
+        slug: (host, "oauth" if key == "a pair" else "api_key")
+        for slugs, hosts, key in table(section("Environments"))
+        for slug, host in zip(codes(slugs), codes(hosts), strict=True)
     }
-    assert listed == {slug: entry["base_url"] for slug, entry in BUILT_IN.items()}
+    assert listed == {
+        slug: (entry["base_url"], entry.get("scheme", "oauth")) for slug, entry in BUILT_IN.items()
+    }
 
 
 def test_statuses():

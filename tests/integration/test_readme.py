@@ -23,13 +23,10 @@ pytestmark = [
 
 PASSWORD = "fake-password-of-an-operator"
 
-# Everything after README's own lines is what the test needs: customers, and a cache that the
+# Everything after README's own lines is what the test needs: a customer, and a cache that the
 # processes of this site share.
 SETTINGS = """
-DATABASES |= {
-    alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / f"{alias}.sqlite3"}
-    for alias in ("acme", "beta")
-}
+DATABASES["acme"] = DATABASES["default"] | {"NAME": BASE_DIR / "acme.sqlite3"}
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
@@ -63,10 +60,10 @@ def block(heading, number=1):
 MAKE_ENCRYPTION_KEY = block("Install it in your site", 1)
 ADD_TO_SETTINGS = block("Install it in your site", 2)
 MIGRATE, CREATE_USER, SERVE = block("Install it in your site", 3).splitlines()
-CALL = block("Call Certn")
+VIEW, CALL = block("Call Certn", 1), block("Call Certn", 2)
+TESTS_OF_A_SITE = block("Your tests")
+CRON, RECEIVER = block("In production", 1), block("In production", 2)
 CHECK = block("Does the key work?").splitlines()
-ROTATE = block("When a key changes")
-EACH_CUSTOMER = block("Several customers")
 
 
 def test_every_block_of_the_readme_is_run():
@@ -140,7 +137,9 @@ def site(tmp_path_factory):
         # A site that has no encryption key does not start, and says how one is made.
         stopped = site.run(MIGRATE)
         assert stopped.returncode == 1
-        assert "FIELD_ENCRYPTION_KEY" in stopped.stderr.splitlines()[-1]
+        last = stopped.stderr.splitlines()[-1]
+        assert "FIELD_ENCRYPTION_KEY is empty" in last
+        assert MAKE_ENCRYPTION_KEY.strip() in last
         site.variables |= {"FIELD_ENCRYPTION_KEY": key, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
         site.add_to_settings(
             re.search("^CERTN_ENVIRONMENTS = .*", sandbox.printed, re.MULTILINE)[0]
@@ -187,8 +186,7 @@ def stored(site):
         assert secret not in page.text
     command = f"python manage.py certn_set_key acme --environment local --client-id {client_id}"
     site.done(command, stdin=secret)
-    for alias in ("acme", "beta"):
-        shutil.copy(site.folder / "db.sqlite3", site.folder / f"{alias}.sqlite3")
+    shutil.copy(site.folder / "db.sqlite3", site.folder / "acme.sqlite3")
     return site
 
 
@@ -208,14 +206,50 @@ def send(browser, page, **fields):
     return answer
 
 
+URLS = """
+from shop.views import users
+
+urlpatterns.append(path("users/", users))
+"""
+
+
 def test_call_certn(stored):
     stored.sandbox.control("DELETE", "requests", None)
-    printed = stored.execute(CALL + "\nprint(users['count'], len(ids), sorted(headers))\n")
+    (stored.folder / "shop" / "views.py").write_text(VIEW, encoding="utf-8")
+    with (stored.folder / "shop" / "urls.py").open("a", encoding="utf-8") as urls:
+        urls.write(URLS)
+    view = (
+        "from django.test import Client\n"
+        "print(Client(HTTP_HOST='localhost').get('/users/').json()['count'])\n"
+    )
+    printed = stored.execute(f"{view}\n{CALL}\nprint(len(ids), sorted(headers))\n")
     assert printed.split() == ["3", "3", "['Authorization']"]
     calls = stored.sandbox.requests("/api/v1/users/")
     assert [call["status"] for call in calls] == [200] * 4  # the list has two pages
     # All processes share the token of "Save and verify", and it is good for both names.
     assert stored.sandbox.count() == 0
+
+
+WITH_THE_FIXTURE = """
+def test_certn_is_out_of_reach(certn, client):
+    certn.unavailable()
+    assert client.get("/users/").json()["status"] == "unreachable"
+    assert certn.exchanges == 1
+"""
+
+
+def test_your_tests(stored):
+    (stored.folder / "shop" / "tests.py").write_text(TESTS_OF_A_SITE, encoding="utf-8")
+    ran = stored.run("python manage.py test shop")
+    assert re.search(r"^Ran 2 tests .*^OK$", ran.stderr, re.MULTILINE | re.DOTALL), ran.stderr
+    (stored.folder / "test_fixture.py").write_text(WITH_THE_FIXTURE, encoding="utf-8")
+    # Named here: an environment that is older than the plugin does not know it by itself.
+    stored.variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    printed = stored.done(
+        "python -m pytest -p pytest_django.plugin -p django_certn.pytest_plugin "
+        "-p no:cacheprovider --ds shop.settings shop/tests.py test_fixture.py"
+    )
+    assert "3 passed" in printed
 
 
 def test_does_the_key_work(stored):
@@ -229,17 +263,49 @@ def test_does_the_key_work(stored):
 
 
 def test_each_customer(stored):
-    printed = stored.done(EACH_CUSTOMER)
-    assert printed.count("acme (local): ok") == 2
+    named = re.search(r"`(certn_check --database acme)`", README)[1]
+    assert "acme (local): ok" in stored.done(f"python manage.py {named}")
+
+
+def test_the_line_for_cron(stored):
+    when, command = re.fullmatch(r"(\S+(?: \S+){4}) (.+)\n", CRON).groups()
+    assert re.fullmatch(r"\d+( \*){4}", when)
+    command = command.replace("/srv/shop", ".").replace(".venv/bin/python", "python")
+    assert stored.done(command) == ""
+    rejected = (
+        "from django_certn.models import CertnCredential\n"
+        "CertnCredential.objects.create(name='refused', environment='local',"
+        " client_id='sandbox-rejected', client_secret='sandbox-fake')\n"
+    )
+    # The outcome changes, so the receiver is called.
+    posted = (
+        "import requests\n"
+        "def note(url, json, timeout): print(url, json['text'])\n"
+        "requests.post = note\n"
+        "from django_certn.verification import verify\n"
+        "verify('refused')\n"
+    )
+    printed = stored.execute(f"{rejected}\n{RECEIVER}\n{posted}")
+    assert printed.startswith(
+        "https://chat.example.com/hooks/certn refused: Certn (Sandbox) refuses"
+    )
+    failed = stored.run(command)
+    assert failed.returncode == 1
+    assert "refused (local): rejected" in failed.stdout
+    assert "acme" not in failed.stdout
+    stored.execute(
+        "from django_certn.models import CertnCredential\n"
+        "CertnCredential.objects.get(name='refused').delete()\n"
+    )
 
 
 def test_a_new_encryption_key(stored):
     new = stored.done(MAKE_ENCRYPTION_KEY).strip()
     old = stored.variables["FIELD_ENCRYPTION_KEY"]
     stored.variables["FIELD_ENCRYPTION_KEY"] = f"{new},{old}"
-    dry_run, real = ROTATE.splitlines()
-    assert stored.run(dry_run).returncode == 1
-    stored.done(real)
+    command = re.search(r"`(python manage\.py certn_reencrypt)`", README)[1]
+    assert stored.run(f"{command} --dry-run").returncode == 1
+    stored.done(command)
     stored.variables["FIELD_ENCRYPTION_KEY"] = new
     stored.done("python manage.py certn_check acme")
 
@@ -258,6 +324,9 @@ def test_removal(stored):
     )
     assert stored.execute(look).split() == ["1", "1"]
     stored.done(drop)
+    # README says "what imports it" too.
+    urls = stored.folder / "shop" / "urls.py"
+    urls.write_text(urls.read_text(encoding="utf-8").replace(URLS, ""), encoding="utf-8")
     stored.add_to_settings('INSTALLED_APPS.remove("django_certn")\n')
     stored.done(forget, stdin="yes\n")
     assert stored.execute(look).split() == ["0", "0"]
