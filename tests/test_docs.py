@@ -123,7 +123,9 @@ def test_ci_runs_both_commands_as_they_stand():
 
 
 def test_settings():
-    defaults = {code(name): code(default) for name, default, _ in table(section("Settings and checks"))}
+    defaults = {
+        code(name): code(default) for name, default, _ in table(section("Settings and checks"))
+    }
     assert set(defaults) == {name for name in vars(Settings) if name.isupper()}
     for name, default in defaults.items():
         value = ast.literal_eval(default)

@@ -14,7 +14,7 @@ import requests
 from tests import sandbox as stand_in
 from tests.sandbox import ROOT, RunningSandbox
 from tests.services import free_port
-from tests.test_docs import DEMO, README, TESTS, blocks_of, sections
+from tests.test_docs import DEMO, PAGES, README, TESTS, blocks_of, sections
 
 pytestmark = [
     pytest.mark.standalone,
@@ -230,26 +230,19 @@ def test_call_certn(stored):
     assert stored.sandbox.count() == 0
 
 
-WITH_THE_FIXTURE = """
-def test_certn_is_out_of_reach(certn, client):
-    certn.unavailable()
-    assert client.get("/users/").json()["status"] == "unreachable"
-    assert certn.exchanges == 1
-"""
-
-
 def test_your_tests(stored):
     (stored.folder / "shop" / "tests.py").write_text(TESTS_OF_A_SITE, encoding="utf-8")
     ran = stored.run("python manage.py test shop")
     assert re.search(r"^Ran 2 tests .*^OK$", ran.stderr, re.MULTILINE | re.DOTALL), ran.stderr
-    (stored.folder / "test_fixture.py").write_text(WITH_THE_FIXTURE, encoding="utf-8")
+    for number, more in enumerate(blocks_of(PAGES["django_certn/testing/README.md"], "python")):
+        (stored.folder / f"test_more_{number}.py").write_text(more, encoding="utf-8")
     # Named here: an environment that is older than the plugin does not know it by itself.
     stored.variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     printed = stored.done(
         "python -m pytest -p pytest_django.plugin -p django_certn.pytest_plugin "
-        "-p no:cacheprovider --ds shop.settings shop/tests.py test_fixture.py"
+        "-p no:cacheprovider --ds shop.settings shop/tests.py test_more_0.py test_more_1.py"
     )
-    assert "3 passed" in printed
+    assert "7 passed" in printed
 
 
 def test_does_the_key_work(stored):
