@@ -119,8 +119,8 @@ class OfTenant:
         row.note_tenant()
         return row
 
-    def refresh_from_db(self, using: Any = None, fields: Any = None, *args: Any) -> None:
-        super().refresh_from_db(using, fields, *args)  # type: ignore[misc]
+    def refresh_from_db(self, using: Any = None, fields: Any = None, *args: Any, **kw: Any) -> None:
+        super().refresh_from_db(using, fields, *args, **kw)  # type: ignore[misc]
         if fields is None:
             self.note_tenant()
 

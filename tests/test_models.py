@@ -505,6 +505,20 @@ def test_no_key_of_one_half(half):
     assert caught.value.status == "misconfigured"
 
 
+def test_a_row_is_read_again_in_each_way_of_django(row):
+    rows = CertnCredential.objects.select_for_update()
+    for name, refresh in [
+        ("one", row.refresh_from_db),
+        ("two", lambda: row.refresh_from_db("default", ["name"])),
+        ("three", lambda: row.refresh_from_db(from_queryset=rows)),
+        ("four", lambda: row.refresh_from_db(fields=["name"], from_queryset=rows)),
+        ("five", async_to_sync(row.arefresh_from_db)),
+    ]:
+        CertnCredential.objects.update(name=name)
+        refresh()
+        assert row.name == name
+
+
 def test_no_key_of_a_secret_that_cannot_be_read(row, settings):
     settings.FIELD_ENCRYPTION_KEY = NEW_KEY
     read = again(row)
