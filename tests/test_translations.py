@@ -244,7 +244,7 @@ def shown_by(name, node):
 
 
 def words_in(text):
-    return TAG.sub("", text.value) if isinstance(text, ast.Constant) else ""
+    return html.unescape(TAG.sub("", text.value)) if isinstance(text, ast.Constant) else ""
 
 
 def test_what_people_read_is_marked():
