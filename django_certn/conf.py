@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from inspect import signature
+from inspect import iscoroutinefunction, signature
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -193,13 +193,15 @@ class Settings:
 
 
 def takes_no_arguments(function: Callable[..., object]) -> bool:
-    """Return whether it can be called without any; who does not tell is called and found out."""
+    """Return whether it can be called without any, and returns more than a coroutine."""
+    if iscoroutinefunction(function):
+        return False
     try:
         signature(function).bind()
     except TypeError:
         return False
     except ValueError:
-        pass
+        pass  # it does not tell, and fails when it is called
     return True
 
 

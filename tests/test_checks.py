@@ -136,6 +136,10 @@ def for_request(request):
     """What a site may take for a function that CERTN_TENANT can name."""
 
 
+async def coroutine():
+    """Another one: what it returns is hashable, and no tenant."""
+
+
 class TestSettings:
     @pytest.mark.parametrize(
         ("check_id", "name", "value"),
@@ -152,6 +156,7 @@ class TestSettings:
             ("E007", "CERTN_TENANT", "nothing"),
             ("E007", "CERTN_TENANT", 7),
             ("E007", "CERTN_TENANT", "tests.test_checks.for_request"),
+            ("E007", "CERTN_TENANT", "tests.test_checks.coroutine"),
         ],
     )
     def test_of_a_wrong_type(self, settings, check_id, name, value):
