@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +19,10 @@ from tests.sandbox import environment
 pytestmark = pytest.mark.standalone
 
 METADATA = "Metadata-Version: 2.1\nName: django-certn\nVersion: {version}\n"
-ENTRY_POINT = "[pytest11]\ndjango_certn = django_certn.pytest_plugin\n"
+ROOT = Path(django_certn.__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+((NAME, MODULE),) = PROJECT["entry-points"]["pytest11"].items()
+ENTRY_POINT = f"[pytest11]\n{NAME} = {MODULE}\n"
 # pytest rewrites what a distribution with a plugin says it holds.
 RECORD = "django_certn/__init__.py,,\ndjango_certn/pytest_plugin.py,,\n"
 
@@ -39,7 +44,7 @@ def installed(tmp_path_factory):
 
 
 # Each takes its time to start, and has nothing to do with this.
-OTHERS = sorted({each.name for each in entry_points(group="pytest11")} - {"anyio", "django_certn"})
+OTHERS = sorted({each.name for each in entry_points(group="pytest11")} - {"anyio", NAME})
 
 
 @pytest.fixture

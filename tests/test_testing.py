@@ -727,27 +727,33 @@ class TestFunctions:
 
         assert function(3) == [1, 1, 1, 1]
 
-    def test_calls_in_threads_do_not_mix(self):
-        barrier = threading.Barrier(8)
-        failures = []
+    def test_calls_at_the_same_time_do_not_mix(self):
+        """The first to come is the first to leave, and has prepared what is not met."""
+        come, gone = asyncio.Event(), asyncio.Event()
 
         @fake_certn(kwarg_name="certn")
-        def function(number, certn):
-            barrier.wait(10)
-            certn.calls.append(number)
-            barrier.wait(10)
-            return certn.calls
+        async def function(is_first, certn):
+            if is_first:
+                certn.reject(times=1)
+                await come.wait()
+            else:
+                come.set()
+                await gone.wait()
+                await aget_token()
+            return certn.exchanges
 
-        def work(number):
-            if function(number) != [number]:
-                failures.append(number)
+        async def first():
+            try:
+                return await function(True)
+            finally:
+                gone.set()
 
-        threads = [threading.Thread(target=work, args=[number]) for number in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert failures == []
+        async def main():
+            return await asyncio.gather(first(), function(False), return_exceptions=True)
+
+        error, exchanges = async_to_sync(main)()
+        assert isinstance(error, AssertionError)
+        assert exchanges == 1
 
     def test_a_generator_is_told_of_the_fixture(self):
         def generator():

@@ -60,6 +60,7 @@ from django_certn.client import auth_headers
 from django_certn.models import CertnCredential
 from django_certn.testing import fake_certn
 from django_certn.tokens import get_token
+from django_certn.verification import verify
 
 
 @fake_certn()
@@ -87,7 +88,8 @@ class Decorated(SimpleTestCase):
     @fake_certn(kwarg_name="certn")
     def test_it(self, certn):
         assert auth_headers() == {"Authorization": "Bearer fake-certn-token-1"}
-        certn.recover()
+        certn.reject("acme")
+        assert verify("acme").status == "rejected"
 
     @fake_certn()
     async def test_a_coroutine(self):
