@@ -126,7 +126,9 @@ class TestBar:
         monkeypatch.setattr(base, "MANY", 4)
 
     def draw(self, stream, steps, total=4, *, is_wanted=True):
-        with base.Bar(OutputWrapper(stream), lambda: total, is_wanted=is_wanted) as bar:
+        wrapper = OutputWrapper(stream)
+        wrapper.style_func = lambda text: f"red({text})"  # as Django colours stderr
+        with base.Bar(wrapper, lambda: total, is_wanted=is_wanted) as bar:
             for _ in range(steps):
                 bar.advance()
         return stream.getvalue()

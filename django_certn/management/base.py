@@ -137,7 +137,7 @@ class Bar:
 
     def __exit__(self, *args: object) -> None:
         if self.shown >= 0:
-            self.stream.write("")
+            self.stream.write("", str)  # not in the colour of an error
 
     def advance(self) -> None:
         self.done += 1
