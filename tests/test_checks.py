@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.db import OperationalError, connection, connections, transaction
 
 from django_certn import checks
+from django_certn.conf import Settings
 from django_certn.encryption_key import encryption_keys
 from django_certn.expiry import today
 from django_certn.fields import encrypt
@@ -141,6 +142,11 @@ async def coroutine():
 
 
 class TestSettings:
+    @pytest.mark.parametrize("name", [name for name in vars(Settings) if name.isupper()])
+    def test_each_setting_has_one(self, settings, name):
+        setattr(settings, name, object())
+        assert any(name in message.msg for message in found().values())
+
     @pytest.mark.parametrize(
         ("check_id", "name", "value"),
         [

@@ -19,6 +19,12 @@ def sentences(status, environment="demo", http_status=None, error_code="", **mor
     )
 
 
+@pytest.mark.parametrize("status", Status)
+def test_each_status_has_its_sentences(status):
+    assert SENTENCES[status][0]
+    assert SENTENCES[status][1] or status == Status.OK
+
+
 # What an outcome is, what is said of it, and what is not, in the second sentence.
 CASES = {
     "ok": (("ok", 200), "The key works: Certn (Demo) issued a token.", [], ["key"]),

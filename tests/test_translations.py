@@ -102,6 +102,20 @@ def test_what_is_compiled_is_what_is_written():
     }
 
 
+@pytest.mark.parametrize("language", sorted(path.name for path in PO.parents[2].iterdir()))
+def test_a_language_has_what_french_has(language):
+    po = PO.parents[2] / language / "LC_MESSAGES" / "django.po"
+    catalog = polib.pofile(str(po))
+    assert catalog.metadata["Language"] == language
+    assert {key_of(entry) for entry in catalog} == {key_of(entry) for entry in ENTRIES}
+    assert not catalog.fuzzy_entries()
+    assert not catalog.untranslated_entries()
+    compiled = polib.mofile(str(po.with_suffix(".mo")))
+    assert {key_of(entry): french(entry) for entry in compiled} == {
+        key_of(entry): french(entry) for entry in catalog
+    }
+
+
 def test_what_stays_as_it_is_is_meant():
     assert {entry.msgid for entry in ENTRIES if entry.msgid in french(entry)} == SAME
 
