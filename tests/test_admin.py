@@ -237,6 +237,17 @@ class TestList:
 
 
 class TestPages:
+    def test_the_page_of_a_row_shows_each_of_its_fields(self, row, rf):
+        fieldsets = CertnCredentialAdmin(CertnCredential, admin.site).get_fieldsets(
+            rf.get("/"), row
+        )
+        shown = {name for _heading, options in fieldsets for name in options["fields"]}
+        under_another_name = {"secret": "client_secret", "status": "verified_status"}
+        fields = {field.name for field in CertnCredential._meta.concrete_fields}
+        assert {under_another_name.get(name, name) for name in shown} - {"explanation"} == (
+            fields - {"id"}
+        )
+
     def test_the_change_page(self, client, row):
         now = timezone.now()
         CertnCredential.objects.update(

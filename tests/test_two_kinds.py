@@ -9,10 +9,13 @@ from django.db.models import F, Value
 from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
 
+from django_certn.bulk import LIMITS
+from django_certn.conf import BUILT_IN, Scheme
 from django_certn.exceptions import CertnConfigurationError
 from django_certn.expiry import ends_soon, today
 from django_certn.keys import looks_like_api_key
 from django_certn.models import CertnCredential
+from django_certn.testing.rows import ENVIRONMENTS
 
 pytestmark = pytest.mark.django_db
 
@@ -253,3 +256,9 @@ def test_other_fields_cost_no_look_at_the_row(row):
 def test_an_end_that_comes_near(left, is_soon):
     assert ends_soon(today() + left * DAY) is is_soon
     assert not ends_soon(None)
+
+
+def test_each_kind_has_an_environment_a_pace_and_a_row_for_tests():
+    assert {entry.get("scheme", Scheme.OAUTH) for entry in BUILT_IN.values()} == set(Scheme)
+    assert set(LIMITS) == set(Scheme)
+    assert set(ENVIRONMENTS) == set(Scheme)

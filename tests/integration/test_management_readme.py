@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(
 
 (DOCKERFILE,) = blocks_of(section("In a container"), "dockerfile")
 (ENTRYPOINT,) = blocks_of(section("In a container"), "sh")
-(CRON,) = blocks_of(section("To be told"), "crontab")
-RECEIVER = blocks_of(section("To be told"), "python")[0]
+(CRON,) = blocks_of(section("Monitoring"), "crontab")
+RECEIVER = blocks_of(section("Monitoring"), "python")[0]
 
 MANAGE = """
 import os

@@ -87,7 +87,7 @@ def __getattr__(name):
         return HealthCheckView.as_view(checks=[(CHECK, options)])
 
     documented = {}
-    exec(blocks_of(section("To be told"), "python")[1], documented)
+    exec(blocks_of(section("Monitoring"), "python")[1], documented)
     return [
         *documented["urlpatterns"],
         path("nameless/", page(show_names=False)),
