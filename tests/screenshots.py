@@ -57,7 +57,7 @@ def main() -> None:
 def take_two(browser: Browser) -> None:
     """Take those of README."""
     with served() as admin:
-        page = admin.page(browser, viewport={"width": 1280, "height": 720})
+        page = admin.page(browser, viewport={"width": 1280, "height": 760})
         page.goto(admin.list)
         take(page, IMAGES / "list.png")
         refuse(admin, page)
