@@ -157,7 +157,7 @@ def sign_of(obj: CertnCredential) -> str:
 def signed(sign: str, text: Any) -> SafeString:
     """Return the text behind a sign, which is not read aloud: the text says the same."""
     # A no-break space: a sign alone on its line says little.
-    return format_html('<span aria-hidden="true">{}</span>&nbsp;{}', sign, text)
+    return format_html('<span aria-hidden="true">{}</span>\N{NO-BREAK SPACE}{}', sign, text)
 
 
 def at(moment: datetime, text: str) -> SafeString:

@@ -74,7 +74,9 @@ class DayInput(forms.DateInput):
     input_type = "date"
 
     def __init__(self, attrs: Any = None) -> None:
-        super().__init__(attrs, format="%Y-%m-%d")  # which browsers want, whatever they show
+        # That is the format which browsers want, whatever they show. django-grappelli makes a text
+        # input of it.
+        super().__init__({"placeholder": _("YYYY-MM-DD"), **(attrs or {})}, format="%Y-%m-%d")
 
 
 class CertnCredentialForm(BaseForm):

@@ -178,7 +178,7 @@ class TestList:
     def test_a_new_row_was_never_verified(self, client, row):
         CertnCredential.objects.update(secret_changed_at=None)
         html = page(client.get(LIST))
-        assert cell(html, "status").endswith("</span>&nbsp;Never verified")
+        assert cell(html, "status").endswith("</span>\N{NO-BREAK SPACE}Never verified")
         assert cell(html, "verified") == cell(html, "age_of_key") == "-"
 
     def test_a_vanished_environment(self, client, row):
@@ -696,7 +696,8 @@ class TestAgainstAnEndpoint:
         response = client.post(change_url(row), data, follow=True)
         assert endpoint.requests[0].basic == ("fake-id", NEW_SECRET)
         assert texts(response)[1:] == ["“default”: The key works: Certn (Scripted) issued a token."]
-        assert cell(page(client.get(LIST)), "status") == '<span aria-hidden="true">✓</span>&nbsp;OK'
+        shown = cell(page(client.get(LIST)), "status")
+        assert shown == '<span aria-hidden="true">✓</span>\N{NO-BREAK SPACE}OK'
 
     @pytest.mark.django_db(transaction=True)
     def test_who_wants_a_token_before_the_new_key_is_verified_waits_for_that(
@@ -824,7 +825,7 @@ class TestEnd:
         day = today() + timedelta(days=left)
         CertnCredential.objects.update(environment="centric-ca", expires_on=day)
         assert cell(page(client.get(LIST)), "expires") == (
-            f'<span aria-hidden="true">{sign}</span>&nbsp;'
+            f'<span aria-hidden="true">{sign}</span>\N{NO-BREAK SPACE}'
             f'<time datetime="{day}" title="{date_format(day)}">{shown}</time>'
         )
 
@@ -849,6 +850,7 @@ class TestEnd:
         (shown,) = re.findall(r'<input[^>]*name="expires_on"[^>]*>', shown)
         assert 'type="date"' in shown
         assert 'value="2027-05-06"' in shown
+        assert 'placeholder="YYYY-MM-DD"' in shown  # in front of a browser that does not
         assert "vDateField" not in shown
 
     @pytest.mark.parametrize("language", ["fr", "de"])

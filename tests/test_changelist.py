@@ -70,7 +70,7 @@ class TestStatus:
     def test_is_a_word_behind_a_sign_that_is_not_read_aloud(self, client, add, status):
         add("acme", status)
         (shown,) = cells(client.get(LIST), "status")
-        sign, word = re.fullmatch(r'<span aria-hidden="true">(.)</span>&nbsp;(.+)', shown).groups()
+        sign, word = re.fullmatch(r'<span aria-hidden="true">(.)</span>\xa0(.+)', shown).groups()
         assert word == (Status(status).label if status else "Never verified")
         if status in ("ok", ""):
             assert sign == {"ok": "\u2713", "": "\u2013"}[status]
