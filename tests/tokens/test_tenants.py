@@ -22,6 +22,7 @@ from django_certn.models import CertnCredential
 from django_certn.secret import MaskedStr
 from django_certn.tokens import AccessToken, aget_token, get_token, invalidate_token, stats
 from django_certn.verification import verify
+from tests.effort import effort
 from tests.tokens.conftest import key, settle, wait_until
 
 TENANTS = ("default", "other")
@@ -326,10 +327,12 @@ class TestARouter:
 
     @pytest.mark.parametrize("threads", ["one for all", "one for each"])
     def test_coroutines_that_change_tenant(self, routed, threads):
+        many, rounds = effort(30, thorough=100), effort(3, thorough=5)
+
         async def request(alias):
             serve(alias)
             found = []
-            for _ in range(10):
+            for _ in range(2 * rounds):
                 found.append(owner(await aget_token()))
                 await asyncio.sleep(0)
                 alias = TENANTS[alias == "default"]
@@ -344,7 +347,7 @@ class TestARouter:
 
         async def all_of_them():
             run = request if threads == "one for all" else on_a_thread_of_its_own
-            return await asyncio.gather(*(run(TENANTS[number % 2]) for number in range(100)))
+            return await asyncio.gather(*(run(TENANTS[number % 2]) for number in range(many)))
 
         if threads == "one for all":
             found = async_to_sync(all_of_them)()  # all queries on this thread
@@ -352,7 +355,7 @@ class TestARouter:
             found = asyncio.run(all_of_them())
         for number, served in enumerate(found):
             first, second = TENANTS[number % 2], TENANTS[1 - number % 2]
-            assert served == [first, second] * 5
+            assert served == [first, second] * rounds
 
     def test_coroutines_that_start_cold_share_an_exchange_for_each_tenant(self, routed, owned):
         async def request(alias):
