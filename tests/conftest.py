@@ -18,8 +18,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(autouse=True)
-def loopback_only(monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def loopback_only():
     """A test that would leave this computer fails instead."""
     connect = socket.socket.connect
 
@@ -29,16 +29,21 @@ def loopback_only(monkeypatch):
             assert host == "localhost" or ip_address(host).is_loopback, f"{host} is not loopback"
         return connect(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
 
 
-@pytest.fixture(autouse=True)
-def empty_caches():
-    yield
-    for alias in site.CACHES:
-        # The one in the database is emptied with the database.
-        if not isinstance(caches[alias], BaseDatabaseCache):
-            caches[alias].clear()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown():
+    """Empty the caches, once all that the test used has ended."""
+    try:
+        return (yield)
+    finally:
+        for alias in site.CACHES:
+            # The one in the database is emptied with the database.
+            if not isinstance(caches[alias], BaseDatabaseCache):
+                caches[alias].clear()
 
 
 def add_environment(settings, slug, label, base_url, scheme="oauth"):

@@ -210,7 +210,7 @@ class TestMany:
         url = base_url() + USERS
 
         async def all_at_once():
-            verify = trusting(site.verify) if isinstance(site.verify, str) else True
+            verify = trusting(site.verify if isinstance(site.verify, str) else None)
             auth = HttpxCertnAuth()
             async with httpx.AsyncClient(auth=auth, timeout=30, verify=verify) as client:
                 return await asyncio.gather(*(client.get(url) for _ in range(MANY)))
