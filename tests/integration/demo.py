@@ -8,9 +8,10 @@ import threading
 from pathlib import Path
 from typing import Self
 
+from tests import warm
 from tests.sandbox import ROOT, environment
 
-MANAGE = [sys.executable, "-W", "error", str(ROOT / "example_project" / "manage.py")]
+MANAGE = ["-W", "error", str(ROOT / "example_project" / "manage.py")]
 
 
 def variables(folder: Path, **more: str) -> dict[str, str]:
@@ -23,17 +24,8 @@ def variables(folder: Path, **more: str) -> dict[str, str]:
 
 def manage(folder: Path, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the example site to its end."""
-    return subprocess.run(
-        [*MANAGE, *args],
-        # Anywhere but in the checkout: nothing may depend on where it is called.
-        cwd="/",
-        env=variables(folder, **more),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    # Anywhere but in the checkout: nothing may depend on where it is called.
+    return warm.run(*MANAGE, *args, cwd="/", env=variables(folder, **more))
 
 
 class RunningDemo:
@@ -42,7 +34,7 @@ class RunningDemo:
     def __init__(self, folder: Path, *args: str) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            [*MANAGE, "demo", "--port", "0", "--sandbox-port", "0", *args],
+            [sys.executable, *MANAGE, "demo", "--port", "0", "--sandbox-port", "0", *args],
             cwd="/",
             env=variables(folder),
             stdin=subprocess.DEVNULL,

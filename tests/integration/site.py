@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from tests import sandbox as stand_in
+from tests import warm
 from tests.services import free_port
 
 FIRST_KEY = "dGVzdHMtb25seS1mYWtlLWVuY3J5cHRpb24ta2V5ISE="
@@ -75,9 +76,14 @@ class Site:
         )
 
     def manage(self, *args, stdin="", **environment):
-        process = self.start(*args, **environment)
-        stdout, stderr = process.communicate(stdin, timeout=60)
-        return subprocess.CompletedProcess(args, process.returncode, stdout, stderr)
+        return warm.run(
+            "-m",
+            "django",
+            *args,
+            cwd=self.folder,
+            env=self.environment(**environment),
+            stdin=stdin,
+        )
 
     def done(self, *args):
         process = self.manage(*args)

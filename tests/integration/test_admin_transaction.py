@@ -3,14 +3,13 @@
 import html
 import json
 import sqlite3
-import subprocess
-import sys
 
 import pytest
 from django.utils.html import strip_tags
 
+from tests import warm
 from tests.endpoint import TokenEndpoint
-from tests.sandbox import ROOT, environment
+from tests.sandbox import environment
 
 pytestmark = pytest.mark.standalone
 
@@ -79,16 +78,8 @@ def test_another_process_writes_during_the_exchange(tmp_path, atomic_requests, p
             },
             "CERTN_ENVIRONMENTS": {"local": {"label": "Local", "base_url": endpoint.url}},
         }
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", VISIT, *map(json.dumps, (own, path, data))],
-            cwd=ROOT,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        arguments = map(json.dumps, (own, path, data))
+        done = warm.run("-W", "error", "-c", VISIT, *arguments, env=environment(), timeout=120)
     assert done.returncode == 0, done.stderr
     assert endpoint.hits == 1
     assert (name,) in seen

@@ -2,13 +2,11 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-from tests import sandbox as stand_in
+from tests import warm
 from tests.integration.site import Site as AnySite
 
 OTHER_KEY = "YW5vdGhlci1mYWtlLWVuY3J5cHRpb24ta2V5LTEyMyE="
@@ -64,16 +62,9 @@ class Site(AnySite):
     def check_each(self, calls):
         """Return the same of each of several calls, which are made in one process."""
         calls = [["certn_check", "--format", "json", *arguments] for arguments in calls]
-        process = subprocess.run(
-            [sys.executable, "-c", CALLS, json.dumps(calls)],
-            env=stand_in.environment(DJANGO_SETTINGS_MODULE="site_settings"),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        assert process.stderr == ""
+        environment = self.environment()
+        process = warm.run("-c", CALLS, json.dumps(calls), cwd=self.folder, env=environment)
+        assert (process.returncode, process.stderr) == (0, "")
         return [(seen[0], document_in(*seen)) for seen in json.loads(process.stdout)]
 
 

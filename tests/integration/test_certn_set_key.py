@@ -1,6 +1,7 @@
 """`manage.py certn_set_key` as a shell calls it: a site of its own, the sandbox, a terminal."""
 
 import json
+import shutil
 import signal
 import sqlite3
 import sys
@@ -15,11 +16,18 @@ from tests.integration.site import Site
 NAME = ("certn_set_key", "acme", "--environment", "local")
 
 
-@pytest.fixture
-def site(tmp_path, sandbox):
-    site = Site(tmp_path, sandbox.url)
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory):
+    """A database without rows."""
+    site = Site(tmp_path_factory.mktemp("migrated"), "http://127.0.0.1:9")
     site.done("migrate", "--verbosity", "0")
-    return site
+    return site.folder / "site.sqlite3"
+
+
+@pytest.fixture
+def site(tmp_path, sandbox, migrated):
+    shutil.copy(migrated, tmp_path)
+    return Site(tmp_path, sandbox.url)
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """The data migration of the documentation, on a site that has stored keys of its own."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from tests import warm
 from tests.test_docs import blocks_of, section
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -64,17 +63,11 @@ class Site:
         migration.write_text(BLOCK, encoding="utf-8")
 
     def run(self, code, key=KEY):
-        return subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                START.format(name=str(self.folder / "site.sqlite3")) + dedent(code),
-            ],
-            env=os.environ
-            | {"PYTHONPATH": f"{self.folder}{os.pathsep}{ROOT}", "SITE_ENCRYPTION_KEY": key},
-            check=False,
-            capture_output=True,
-            text=True,
+        path = f"{self.folder}{os.pathsep}{ROOT}"
+        return warm.run(
+            "-c",
+            START.format(name=str(self.folder / "site.sqlite3")) + dedent(code),
+            env=os.environ | {"PYTHONPATH": path, "SITE_ENCRYPTION_KEY": key},
             timeout=120,
         )
 
