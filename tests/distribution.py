@@ -2,16 +2,21 @@
 
 Each worker has a database, caches, ports and a sandbox of its own. Tests that share something
 slow, by a fixture that lives for a module or a class, stay together in one worker, as do those
-with the same mark `xdist_group`; the largest of these groups begin first. Any other test is a
-group by itself. So a new test finds its place without a word about it here.
+with the same mark `xdist_group`. Any other test is a group with its cases. What takes longest begins
+first. So a new test finds its place without a word about it here.
+
+Some tests wait, for a time limit or for another process, so there is a worker more than cores.
 
 Files that are named on the command line run in one process, without workers to wait for; so does
 everything with `-n0`, and where pytest-xdist is not installed.
 """
 
+import importlib
 import json
 import os
 import tempfile
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,6 +27,7 @@ except ImportError:
     LoadScopeScheduling = object
 
 MOST_WORKERS = 4  # a worker is a Django with servers, a browser and a fleet of its own
+SLOW = 50  # how much longer a test with processes takes, about
 
 TOGETHER = {"class", "module", "package"}
 
@@ -32,8 +38,9 @@ def pytest_cmdline_main(config):
     named = any(not Path(argument.partition("::")[0]).is_dir() for argument in config.args)
     unset = getattr(config.option, "numprocesses", 0) is None and config.option.dist == "no"
     if unset and not named and not hasattr(config, "workerinput") and not config.option.usepdb:
-        config.option.numprocesses = min(cores(), MOST_WORKERS)
+        config.option.numprocesses = min(cores() + 1, MOST_WORKERS)
         config.option.dist = "loadgroup"
+        config.option.loadscopereorder = False  # the order is that of `sort_groups`
 
 
 def cores():
@@ -44,11 +51,34 @@ def cores():
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection(session):
+    """Let each worker import a share of the tests first, and compile it for the others."""
+    if worker := getattr(session.config, "workerinput", None):
+        root = session.config.rootpath
+        paths = sorted(root.glob("tests/**/test_*.py"))
+        number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        for path in paths[number * len(paths) // count :][: len(paths) // count + 1]:
+            # What is wrong with it is said when it is collected.
+            with suppress(Exception, pytest.skip.Exception):
+                importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     sort_cases(items)
     if hasattr(config, "workerinput"):
-        groups = {item.nodeid: group for item in items if (group := group_of(item))}
+        groups = {item.nodeid: group_of(item) for item in items}
+        sort_groups(items, groups)
         Path(config.workerinput["groups"]).write_text(json.dumps(groups), encoding="utf-8")
+
+
+def sort_groups(items, groups):
+    """Put the group that takes longest first."""
+    takes = Counter()
+    for item in items:
+        is_slow = item.get_closest_marker("standalone") or item.get_closest_marker("package")
+        takes[groups[item.nodeid]] += SLOW if is_slow else 1
+    items.sort(key=lambda item: -takes[groups[item.nodeid]])
 
 
 def sort_cases(items):
@@ -65,7 +95,7 @@ def name_of(item):
 
 
 def group_of(item):
-    """Return the name of the group that a test is in, or None."""
+    """Return the name of the group that a test is in."""
     if mark := item.get_closest_marker("xdist_group"):
         return mark.args[0]
     fixtures = getattr(item, "_fixtureinfo", None)
@@ -74,7 +104,7 @@ def group_of(item):
         definitions[-1].scope in TOGETHER and definitions[-1].baseid
         for definitions in (fixtures.name2fixturedefs.values() if fixtures else ())
     )
-    return item.nodeid.partition("::")[0] if shares else None
+    return item.nodeid.partition("::")[0] if shares else name_of(item)
 
 
 # `--dist=loadgroup` of pytest-xdist 3.8 writes the group into the id of a test, and pytest 9.2 lets
@@ -107,4 +137,4 @@ class GroupScheduling(LoadScopeScheduling):
         super().add_node_collection(node, collection)
 
     def _split_scope(self, nodeid):
-        return self.groups.get(nodeid, nodeid)
+        return self.groups[nodeid]
