@@ -2,8 +2,8 @@
 
 Each worker has a database, caches, ports and a sandbox of its own. Tests that share something
 slow, by a fixture that lives for a module or a class, stay together in one worker, as do those
-with the same mark `xdist_group`. Any other test is a group with its cases. What takes longest begins
-first. So a new test finds its place without a word about it here.
+with the same mark `xdist_group`. Any other test is a group with its cases. What takes longest
+begins first. So a new test finds its place without a word about it here.
 
 Some tests wait, for a time limit or for another process, so there is a worker more than cores.
 
