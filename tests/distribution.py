@@ -36,11 +36,23 @@ TOGETHER = {"class", "module", "package"}
 def pytest_cmdline_main(config):
     # Here and not in `addopts`, which fail where pytest-xdist is not installed.
     named = any(not Path(argument.partition("::")[0]).is_dir() for argument in config.args)
+    compile_elsewhere(config)
     unset = getattr(config.option, "numprocesses", 0) is None and config.option.dist == "no"
     if unset and not named and not hasattr(config, "workerinput") and not config.option.usepdb:
         config.option.numprocesses = min(cores() + 1, MOST_WORKERS)
         config.option.dist = "loadgroup"
         config.option.loadscopereorder = False  # the order is that of `sort_groups`
+
+
+def compile_elsewhere(config):
+    """Let the processes of the tests compile each module once, also where nothing is to be written.
+
+    What they compile goes into a folder of its own, and with the tests.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and "PYTHONPYCACHEPREFIX" not in os.environ:
+        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
 
 
 def cores():
