@@ -99,7 +99,7 @@ def test_one_that_hangs_is_ended(tmp_path):
         warm.run("-c", f"{code}\ntime.sleep(60)", cwd=tmp_path, timeout=5)
     with pytest.raises(ProcessLookupError):
         for _ in range(100):
-            os.kill(int(path.read_text()), 0)
+            os.kill(int(path.read_text(encoding="utf-8")), 0)
             time.sleep(0.1)
     assert warm.run("-c", "print(1)", cwd=tmp_path).stdout == "1\n"
 
