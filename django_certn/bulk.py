@@ -29,7 +29,7 @@ LIMITS = {Scheme.OAUTH: 240, Scheme.API_KEY: 60}
 # An exactly even pace was refused once in 260: what is counted is arrivals, and those jitter.
 SLACK = 1.02
 PARALLEL = 4  # requests at a time
-# Seconds that one may start late, by the time to read a row say, and the next one not: a minute
+# Seconds that one may start late, for the time that a row takes, and the next one not: a minute
 # holds 237 and 59 then. With more, it could hold one too many.
 LATE = 0.1
 # Seconds that an answer may ask to wait, as a limit per minute does. A longer wait, until tomorrow
@@ -106,7 +106,7 @@ def run(
 
 @dataclass(slots=True)
 class Entry(Generic[Result]):
-    """A task on its way: its place in the order, and what came of it when it was told to wait."""
+    """A task on its way: its place in the order, and what came of it when it had to wait."""
 
     number: int
     task: Task[Result]

@@ -128,8 +128,8 @@ def judge_rows(alias: str) -> Iterator[CheckMessage]:
         )
     if plain:
         yield Warning(
-            f"The secrets of these Certn credentials are in the database {alias!r} in clear, and "
-            f"are not used: {listed(plain)}.",
+            f"The secrets of these Certn credentials are in the database {alias!r} as plain text, "
+            f"and are not used: {listed(plain)}.",
             hint=f"Run manage.py certn_reencrypt --encrypt-plaintext --database {alias}. "
             "Whoever could read the database, or a backup of it, may know them: plan to replace "
             "them. At Certn, refresh keys ends the pair for every system that uses it; a new API "

@@ -1,9 +1,9 @@
 """The encrypted field: django-encrypted-model-fields with what it loses and leaks closed.
 
-Same column, same ciphertext. The package hands out a value that it cannot decrypt as if it were the
+Same column, same ciphertext. The package returns a value that it cannot decrypt as if it were the
 secret, encrypts it once more on save, stores the text of an expression as the secret, decrypts what
-is typed into a form, and serializes in clear; none of it with a warning. This is the only module
-that knows the package.
+is typed into a form, and serializes as plain text; none of it with a warning. This is the only
+module that knows the package.
 """
 
 import copyreg
@@ -200,7 +200,7 @@ class EncryptedSecretField(package.EncryptedCharField):  # type: ignore[misc]
         return None if value is None else read_secret(as_text(value))
 
     def to_python(self, value: Any) -> Any:
-        """Read what a fixture holds: ciphertext of any key, or a secret in clear."""
+        """Read what a fixture holds: ciphertext of any key, or a secret as plain text."""
         if value is None or isinstance(value, Secret):
             return value
         text = as_text(value)

@@ -150,7 +150,7 @@ class CertnCredentialForm(BaseForm):
             )
             if stored.plain_text() is not None:
                 field.help_text = _(
-                    "The stored secret is in the database in clear, and is not used. Run "
+                    "The stored secret is in the database as plain text, and is not used. Run "
                     "manage.py certn_reencrypt --encrypt-plaintext. Whoever could read the "
                     "database, or a backup of it, may know it: plan to replace it. At Certn, "
                     "refresh keys ends the pair for every system that uses it; a new API key ends "

@@ -107,7 +107,7 @@ def try_again(request: httpx.Request, refused: Memo, memo: Memo | None) -> bool:
 def rewinder(stream: Any) -> Callable[[], bool]:
     """Return a function that puts a body back to where it stands now, and says whether it did.
 
-    httpx has no words for this: what cannot be told here is taken for what cannot be rewound.
+    httpx does not say which bodies can be rewound: what is not known here is one that cannot.
     """
     if isinstance(stream, httpx.ByteStream):
         return lambda: True

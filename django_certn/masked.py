@@ -47,7 +47,9 @@ class MaskedStr(str):
         return self
 
     def __reduce_ex__(self, protocol: object) -> Any:
-        raise TypeError(f"A {type(self).__name__} cannot be pickled: it would be in clear.")
+        raise TypeError(
+            f"A {type(self).__name__} cannot be pickled: a pickle would hold it as plain text."
+        )
 
 
 def masked(value: Any) -> Any:

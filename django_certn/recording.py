@@ -25,7 +25,7 @@ def conclude(
 ) -> None:
     """Record the outcome, on the caller's instance too, and send the signals.
 
-    In a database that can be read and not written, a replica say, nothing is recorded.
+    In a database that can be read and not written, such as a replica, nothing is recorded.
 
     Raises:
         DatabaseError: it failed otherwise, being out of reach for instance.

@@ -13,7 +13,7 @@ from django_certn.pasted import CIPHERTEXT_START, clean_text, looks_encrypted
 
 __all__ = ["MASK", "PLAINTEXT", "MaskedStr", "Secret", "UndecryptableSecret"]
 
-PLAINTEXT = "plaintext"  # the error code of a secret that is stored in clear
+PLAINTEXT = "plaintext"  # the error code of a secret that is stored as plain text
 
 
 class Secret:
@@ -100,7 +100,9 @@ class Secret:
         return self
 
     def __reduce_ex__(self, protocol: object) -> Any:
-        raise TypeError(f"A {type(self).__name__} cannot be pickled: it would be in clear.")
+        raise TypeError(
+            f"A {type(self).__name__} cannot be pickled: a pickle would hold it as plain text."
+        )
 
 
 class UndecryptableSecret(Secret):
@@ -139,7 +141,7 @@ class UndecryptableSecret(Secret):
 
     @property
     def error_code(self) -> str:
-        """``"plaintext"`` where the column holds a secret in clear, else ``""``."""
+        """``"plaintext"`` where the column holds a secret as plain text, else ``""``."""
         return "" if self.plain_text() is None else PLAINTEXT
 
     def for_another_row(self) -> Secret:
@@ -151,7 +153,7 @@ class UndecryptableSecret(Secret):
         return self._held()[1] or MaskedStr()
 
     def plain_text(self) -> MaskedStr | None:
-        """Return the secret that the column holds in clear, or ``None`` when it holds none.
+        """Return the secret that the column holds as plain text, or ``None`` when it holds none.
 
         What cannot be a secret is none; neither is ciphertext with something around it, such as
         the quotes that a hand-written statement left there.

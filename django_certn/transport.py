@@ -158,7 +158,7 @@ def shut_down(sock: Any) -> None:
     sock = getattr(sock, "socket", sock)  # within TLS within the TLS of a proxy
     with suppress(OSError):  # closed, or taken over by the TLS around it
         # Not its own shutdown(), which drops the encryption first: what the other thread sends at
-        # that very moment would go out in clear.
+        # that very moment would go out as plain text.
         # https://github.com/python/cpython/blob/3.13/Lib/ssl.py (SSLSocket.send, .shutdown)
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 

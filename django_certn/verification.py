@@ -172,7 +172,7 @@ class LiveRequest:
 def prepare(row: CertnCredential, timeout: float | None) -> LiveRequest | Outcome:
     """Return the request that a verification of the row takes, or how it ends without one.
 
-    This belongs into the thread that serves the tenant: a database's connection, a schema and
+    This runs on the thread that serves the tenant: a database's connection, a schema and
     ``CERTN_TENANT`` have no meaning in another.
     """
     outcome = partial(

@@ -146,15 +146,17 @@ class TestRow:
         make_credential()
         outcome = reencrypt()
         assert outcome.counts == {"already current": 1}
-        assert "behind the first one" not in outcome.stdout
+        assert "behind the first" not in outcome.stdout
 
     def test_what_becomes_of_the_earlier_keys_is_said(self, make_credential, rotate):
         make_credential()
         rotate()
-        assert "behind the first one" not in reencrypt(dry_run=True).stdout
+        assert "behind the first" not in reencrypt(dry_run=True).stdout
         *_, last = reencrypt().stdout.splitlines()
-        assert last.startswith("Nothing of this needs the keys behind the first one. A backup may")
-        assert "behind the first one" not in reencrypt(database="default").stdout
+        assert last.startswith(
+            "Nothing of this needs the encryption keys behind the first. A backup may"
+        )
+        assert "behind the first" not in reencrypt(database="default").stdout
 
     def test_none_at_all(self):
         outcome = reencrypt()
@@ -206,7 +208,9 @@ class TestPlainText:
         write_column(credential, SECRET)
         outcome = reencrypt()
         assert outcome.returncode == 1
-        assert outcome.stderr.startswith("default: it is stored in clear. With --encrypt-plaintext")
+        assert outcome.stderr.startswith(
+            "default: it is stored as plain text. With --encrypt-plaintext"
+        )
         assert column(credential) == SECRET
 
     @pytest.mark.parametrize("around", ["{}", " {}\n", "\u200b{}\r\n"])
@@ -308,9 +312,9 @@ class TestSavedMeanwhile:
         outcome = reencrypt()
         assert (outcome.returncode, outcome.counts) == (1, {"in need of an older key": 1})
         assert outcome.message == (
-            "Keep the keys behind the first one: they are needed by 1 value.\n"
-            f"Saved meanwhile by what has not heard of the first key: {OURS} (1). "
-            "Restart all processes of the site, and run this again."
+            "Keep the encryption keys behind the first: they are needed by 1 value.\n"
+            "Saved meanwhile by a process that does not have the first encryption key: "
+            f"{OURS} (1). Restart all processes of the site, and run this again."
         )
         assert column(credential) == older
 
@@ -354,7 +358,7 @@ class TestDryRun:
         outcome = reencrypt("--dry-run", "--encrypt-plaintext")
         assert outcome.returncode == 1
         assert outcome.message == (
-            "Keep the keys behind the first one: they are needed by 1 value.\n"
+            "Keep the encryption keys behind the first: they are needed by 1 value.\n"
             f"Without --dry-run, this re-encrypts {OURS} (1)."
         )
         assert reencrypt("--encrypt-plaintext").returncode == 0

@@ -608,6 +608,6 @@ def test_a_secret_in_clear_is_said_to_be_in_clear(credential):
             "UPDATE django_certn_certncredential SET client_secret = %s", ["fake-in-clear"]
         )
     field = CertnCredentialForm(instance=read(credential)).fields["secret"]
-    assert "in the database in clear" in str(field.help_text)
+    assert "in the database as plain text" in str(field.help_text)
     assert "certn_reencrypt --encrypt-plaintext" in str(field.help_text)
     assert not field.required

@@ -114,7 +114,7 @@ class TestWithoutAllModels:
         assert outcome.counts == {"re-encrypted": 1}
         assert outcome.counts_of(PHONE) == {"already current": 1, "in need of an older key": 1}
         assert outcome.message == (
-            "Keep the keys behind the first one: they are needed by 2 values.\n"
+            "Keep the encryption keys behind the first: they are needed by 2 values.\n"
             "With --all-models, it re-encrypts bare.BareCredential.client_secret (1), "
             f"{PHONE} (1)."
         )

@@ -247,7 +247,7 @@ def test_it_does_not_pickle_where_nothing_encrypts():
     )
 
     assert result.stdout.splitlines() == [
-        f"A {kind} cannot be pickled: it would be in clear."
+        f"A {kind} cannot be pickled: a pickle would hold it as plain text."
         for kind in ("MaskedStr", "Secret", "UndecryptableSecret")
     ]
 

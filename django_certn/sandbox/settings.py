@@ -87,8 +87,8 @@ def _is_crash(record: Any) -> bool:
     return bool(record.exc_info)
 
 
-# A 401 or 503 that somebody asked for is no news, and a request line could hold a secret. Only an
-# exception of the sandbox's own is printed.
+# A 401 or 503 that somebody asked for needs no line, and a request line could hold a secret. Only
+# an exception of the sandbox's own is printed.
 _LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

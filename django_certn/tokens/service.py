@@ -172,7 +172,7 @@ async def areplace(name: Name, refused: str, *, timeout: float = 20.0) -> Memo |
 
 
 def invalidate_token(name: Name, token: AccessToken | str) -> bool:
-    """Drop the token, after a 401 say, if it is still the one in force.
+    """Drop the token, for example after a 401, if it is still the one in force.
 
     Args:
         name: as for `get_token`.

@@ -37,7 +37,7 @@ def listing(request: HttpRequest, name: str) -> HttpResponse:
         sentence = f"Certn answered with the HTTP status {status}."
         return failure(request, name, "certn_error", UnexpectedAnswerError(sentence))
     except requests.RequestException:
-        # Its text holds host and path, which is news to no staff and no help either.
+        # Its text holds host and path, which help nobody who reads this page.
         return failure(request, name, "no_answer")
     except UnexpectedAnswerError as error:
         return failure(request, name, "unexpected_answer", error)

@@ -16,7 +16,7 @@ from django_certn.reencryption import Column, Outcome, Row, encrypted_columns, r
 
 EXIT_CODES = """\
 exit codes:
-  0  everything is under the first key: the keys behind it are not needed
+  0  everything is under the first encryption key: the others are not needed
   1  something needs an older key, or no key opens it; 1 wins over 3
   2  wrong call, malformed FIELD_ENCRYPTION_KEY, table not migrated
   3  a database is out of reach: run it again, what is done stays done
@@ -28,17 +28,17 @@ BY_NO_KEY = (
     "new pair or API key from Certn."
 )
 NOT_NEEDED = (
-    "Nothing of this needs the keys behind the first one. A backup may: keep those keys with it."
+    "Nothing of this needs the encryption keys behind the first. A backup may: keep them with it."
 )
-IN_CLEAR = "it is stored in clear. With --encrypt-plaintext, it is encrypted."
+IN_CLEAR = "it is stored as plain text. With --encrypt-plaintext, it is encrypted."
 
 
 class Command(base.CertnCommand):
     help = (
-        "Puts every stored secret under the first key of FIELD_ENCRYPTION_KEY, and says\n"
-        "what else the site has encrypted under the keys behind it: they can be dropped\n"
-        "when nothing needs them any more. It may be stopped and run again, and the site\n"
-        "may be in use: what is saved meanwhile stays."
+        "Encrypts every stored secret with the first item of FIELD_ENCRYPTION_KEY, and\n"
+        "says what else the site has encrypted with the items behind it: they can go when\n"
+        "nothing needs them any more. It may be stopped and run again, and the site may\n"
+        "be in use: what is saved meanwhile stays."
     )
     exit_codes = EXIT_CODES
 
@@ -60,7 +60,7 @@ class Command(base.CertnCommand):
         parser.add_argument(
             "--encrypt-plaintext",
             action="store_true",
-            help="Encrypt the secrets that are stored in clear. Without it, they are unreadable.",
+            help="Encrypt secrets that are stored as plain text. Without it, they are unreadable.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -171,7 +171,8 @@ class Run:
                 returncode=VERDICT if verdict else NO_VERDICT,
             )
         is_all = self.databases == list(configured())
-        if self.verbosity > 0 and self.counts and is_all and len(encryption_keys()) > 1:
+        is_any = any(self.counts.values())
+        if self.verbosity > 0 and is_any and is_all and len(encryption_keys()) > 1:
             self.stdout.write(NOT_NEEDED)
 
     def summary(self, counts: Counter[Outcome]) -> str:
@@ -187,7 +188,8 @@ class Run:
         older = self.found(Outcome.OLDER)
         if not would and not older:
             return
-        yield f"Keep the keys behind the first one: they are needed by {total(would, older)}."
+        needed = total(would, older)
+        yield f"Keep the encryption keys behind the first: they are needed by {needed}."
         if would:
             yield f"Without --dry-run, this re-encrypts {listed(would)}."
         others = {column: number for column, number in older.items() if not self.included(column)}
@@ -196,8 +198,8 @@ class Run:
         saved = {column: number for column, number in older.items() if self.included(column)}
         if saved:
             yield (
-                f"Saved meanwhile by what has not heard of the first key: {listed(saved)}. "
-                "Restart all processes of the site, and run this again."
+                "Saved meanwhile by a process that does not have the first encryption key: "
+                f"{listed(saved)}. Restart all processes of the site, and run this again."
             )
 
     def unreadable(self) -> Iterator[str]:
@@ -209,7 +211,7 @@ class Run:
                 "it back, behind the first one."
             )
         if clear:
-            yield f"Stored in clear, and left as it is: {listed(clear)}."
+            yield f"Stored as plain text, and left as it is: {listed(clear)}."
 
     def found(self, outcome: Outcome) -> dict[Column, int]:
         return {column: n for column, counts in self.counts.items() if (n := counts[outcome])}

@@ -34,7 +34,7 @@ exit codes:
      stopped by Ctrl-C, an error of the command itself
 What is not stored changes nothing: the earlier key stays in force.
 
-The secret never is an argument: those are seen in the list of processes and in
+The secret is never an argument: those are seen in the list of processes and in
 the shell's history. It is asked for at a terminal, and else read from standard
 input, or from --secret-file or --secret-env.
 
@@ -63,7 +63,9 @@ class Command(base.CertnCommand):
         parser.add_argument("--client-id", metavar="ID", help="An API key has none.")
         source = parser.add_mutually_exclusive_group()
         source.add_argument(
-            "--secret-file", metavar="PATH", help="Read the secret from a file, a mounted one say."
+            "--secret-file",
+            metavar="PATH",
+            help="Read the secret from a file, such as a mounted one.",
         )
         source.add_argument(
             "--secret-env", metavar="VARIABLE", help="Read it from a variable of the environment."
