@@ -34,7 +34,7 @@ def call(
 ) -> Outcome:
     """Make the call to a path under the credential's base URL, or to `url`."""
     if client == "session":
-        with CertnSession(name, timeout=10) as session:
+        with CertnSession(name, timeout=60) as session:
             return of(
                 session.request(
                     method, url or path, data=content, allow_redirects=follow, verify=verify
@@ -50,14 +50,14 @@ def call(
                 data=content,
                 allow_redirects=follow,
                 verify=verify,
-                timeout=10,
+                timeout=60,
             )
         )
     options: Any = {
         "auth": HttpxCertnAuth(name),
         "follow_redirects": follow,
         "verify": trusting(None if verify is True else verify),
-        "timeout": 10,
+        "timeout": 60,
     }
     if client == "httpx":
         with httpx.Client(**options) as session:

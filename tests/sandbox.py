@@ -50,7 +50,7 @@ class RunningSandbox:
         too_late.cancel()
         found = re.search(r'"base_url": "(http://[^"]+)"', printed)
         if found is None:
-            process.wait(5)
+            process.wait(60)
             process.stdout.close()
             errors.seek(0)
             said = errors.read()
@@ -63,10 +63,10 @@ class RunningSandbox:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(5)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(5)
+                self.process.wait(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
         self._errors.close()
@@ -133,7 +133,7 @@ class RunningSandbox:
 
     def control(self, method: str, name: str, content: Any = None) -> Any:
         """Make a control call and return its JSON; an answer other than 2xx raises."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(
                 method,

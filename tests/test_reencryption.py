@@ -130,7 +130,9 @@ class TestWithoutAllModels:
 
     def test_what_is_nowhere_stored_is_not_mentioned(self, rotate):
         rotate()
-        assert reencrypt().stdout == "Nothing is stored.\n"
+        first, *more = reencrypt().stdout.splitlines()
+        assert first == "Nothing is stored."
+        assert not [line for line in more if not line.startswith("Nothing of this needs the keys")]
 
     def test_in_another_database(self, rotate):
         Person.objects.using("other").create(phone=TEXT)

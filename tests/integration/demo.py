@@ -88,20 +88,20 @@ class RunningDemo:
     def end(self, signal: int) -> int:
         """Send the signal, wait, and return the exit code."""
         os.kill(self.process.pid, signal)
-        code = self.process.wait(10)
-        self._reader.join(10)
+        code = self.process.wait(60)
+        self._reader.join(60)
         return code
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(10)
+                self.process.wait(60)
         if hasattr(self, "_reader"):
-            self._reader.join(10)
+            self._reader.join(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
 

@@ -39,7 +39,7 @@ def context(chromium):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         context = browser.new_context()
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         asked = []
         context.on("request", lambda request: asked.append(urlsplit(request.url)))
         yield context

@@ -85,8 +85,9 @@ def done(process):
 
 
 def counts_in(stdout):
-    said = stdout.splitlines()[-1].removeprefix("django_certn.CertnCredential.client_secret: ")
-    parts = [part.partition(" ") for part in said.split(", ")]
+    column = "django_certn.CertnCredential.client_secret: "
+    (said,) = [line for line in stdout.splitlines() if line.startswith(column)]
+    parts = [part.partition(" ") for part in said.removeprefix(column).split(", ")]
     return Counter({words: int(count) for count, _, words in parts})
 
 

@@ -241,7 +241,7 @@ def ask(function):
 
 def use():
     header = auth_headers("acme")
-    answer = requests.get(base_url("acme") + "/api/v1/users/", headers=header, timeout=10)
+    answer = requests.get(base_url("acme") + "/api/v1/users/", headers=header, timeout=60)
     answer.raise_for_status()
     used.append(1)
     pathlib.Path("calls").write_text(str(len(used)), encoding="utf-8")

@@ -28,7 +28,7 @@ def listens(port):
     return True
 
 
-def nobody_listens(*ports, seconds=10):
+def nobody_listens(*ports, seconds=60):
     deadline = time.monotonic() + seconds
     while any(listens(port) for port in ports):
         if time.monotonic() > deadline:
@@ -256,7 +256,7 @@ def log_in(demo):
     """A session in which the admin is logged in, as in a browser."""
     with requests.Session() as session:
         session.trust_env = False
-        page = session.get(f"{demo.url}/", timeout=10)
+        page = session.get(f"{demo.url}/", timeout=60)
         assert "/admin/login/" in page.url
         form = {
             "username": "admin",
@@ -264,13 +264,13 @@ def log_in(demo):
             "csrfmiddlewaretoken": session.cookies["certn_example_csrftoken"],
             "next": "/admin/",
         }
-        assert session.post(page.url, data=form, timeout=10).url == f"{demo.url}/admin/"
+        assert session.post(page.url, data=form, timeout=60).url == f"{demo.url}/admin/"
         yield session
 
 
 def control(demo, method, name, content):
     answer = requests.request(
-        method, f"{demo.sandbox_url}/__sandbox__/{name}", json=content, timeout=10
+        method, f"{demo.sandbox_url}/__sandbox__/{name}", json=content, timeout=60
     )
     answer.raise_for_status()
 
@@ -282,19 +282,19 @@ class TestPage:
         [("/", ["ada.example@example", "cleo.stand-in@"]), ("/centric/", ["0101", "0103"])],
     )
     def test_lists_what_the_key_is_for(self, demo, staff, path, shown):
-        page = staff.get(f"{demo.url}{path}", timeout=10)
+        page = staff.get(f"{demo.url}{path}", timeout=60)
         assert page.status_code == 200
         assert all(each in page.text for each in shown)
         assert "no-store" in page.headers["Cache-Control"]
 
     def test_is_for_staff(self, demo):
-        page = requests.get(demo.url, timeout=10)
+        page = requests.get(demo.url, timeout=60)
         assert "ada.example@example.com" not in page.text
         assert "/admin/login/" in page.url
 
     def test_a_token_that_died_is_replaced_at_once(self, demo, staff):
         control(demo, "PUT", "faults", {"fault": "rejected", "path": "/api/v1/users/"})
-        page = staff.get(demo.url, timeout=10)
+        page = staff.get(demo.url, timeout=60)
         assert page.status_code == 200
         assert "ada.example@example.com" in page.text
 
@@ -308,7 +308,7 @@ class TestPage:
     def test_says_what_failed_at_the_api(self, demo, staff, fault, sentence):
         for path in ("/", "/centric/"):
             control(demo, "PUT", "faults", {"fault": fault, "path": "/api/"})
-            page = staff.get(f"{demo.url}{path}", timeout=10)
+            page = staff.get(f"{demo.url}{path}", timeout=60)
             assert page.status_code == 503
             assert sentence in page.text
 
@@ -324,14 +324,14 @@ class TestPage:
 
 def test_the_row_decides(kept):
     with RunningDemo(kept) as demo, log_in(demo) as session:
-        key = session.post(f"{demo.sandbox_url}/__sandbox__/api-keys", json={}, timeout=10).json()
+        key = session.post(f"{demo.sandbox_url}/__sandbox__/api-keys", json={}, timeout=60).json()
         credential(
             kept,
             "credential.environment, credential.client_id = 'local-centric', ''\n"
             f"credential.client_secret = {key['api_key']!r}\n"
             "credential.save()",
         )
-        page = session.get(demo.url, timeout=10)
+        page = session.get(demo.url, timeout=60)
         assert page.status_code == 200
         assert "Cases at Certn" in page.text
 
@@ -341,12 +341,12 @@ def test_the_row_decides(kept):
             "credential.client_secret = 'sandbox-fake'\n"
             "credential.save()",
         )
-        page = session.get(demo.url, timeout=10)
+        page = session.get(demo.url, timeout=60)
         assert page.status_code == 503
         assert "/admin/django_certn/certncredential/" in page.text
 
         credential(kept, "credential.delete()")
-        page = session.get(demo.url, timeout=10)
+        page = session.get(demo.url, timeout=60)
         assert page.status_code == 503
         assert "/admin/django_certn/certncredential/add/" in page.text
         assert "<code>default</code>" in page.text

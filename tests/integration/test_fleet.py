@@ -93,7 +93,7 @@ def each(threads):
     return PROCESSES * threads
 
 
-def eventually(condition, seconds=10):
+def eventually(condition, seconds=60):
     """Whether it comes true in time; machines differ in how soon."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -159,7 +159,7 @@ def site(tmp_path_factory):
             yield site
         finally:
             server.terminate()
-            server.wait(10)
+            server.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def stored(site):
         page = wait_for(browser, f"{site.url}/admin/login/?next=/admin/")
         page = send(browser, page, username="operator", password=PASSWORD)
         assert "/admin/django_certn/certncredential/" in page.text
-        page = browser.get(f"{site.url}/admin/django_certn/certncredential/add/", timeout=10)
+        page = browser.get(f"{site.url}/admin/django_certn/certncredential/add/", timeout=60)
         page = send(
             browser,
             page,
@@ -193,10 +193,10 @@ def stored(site):
 def wait_for(browser, url):
     for _ in range(100):
         try:
-            return browser.get(url, timeout=10)
+            return browser.get(url, timeout=60)
         except requests.ConnectionError:
             time.sleep(0.1)
-    return browser.get(url, timeout=10)
+    return browser.get(url, timeout=60)
 
 
 def send(browser, page, **fields):

@@ -509,7 +509,7 @@ class TestBesideABrowser:
             assert not [name for name in answer.headers if name.startswith("Access-Control")]
 
     def test_it_says_so_even_to_what_is_not_http(self, sandbox):
-        with socket.create_connection(("127.0.0.1", sandbox.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", sandbox.port), timeout=60) as connection:
             connection.sendall(b"GET / HTTP/9.9\r\n\r\n")
             assert HEADER.encode() in connection.recv(4096)
 

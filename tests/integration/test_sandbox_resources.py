@@ -124,7 +124,7 @@ class TestReceipts:
 
     @pytest.mark.parametrize("body", [b"x\r\n", b"2\r\nabc\r\n0\r\n\r\n", b"5\r\nab", b"-1\r\n"])
     def test_pieces_that_are_none(self, sandbox, body):
-        with socket.create_connection(("127.0.0.1", sandbox.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", sandbox.port), timeout=60) as connection:
             connection.sendall(
                 f"POST {CASES} HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode()
                 + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -20,7 +20,7 @@ class Web(requests.Session):
         self.base = url
         self.trust_env = False
 
-    def request(self, method, path, *, follow=False, timeout=10, **kwargs):
+    def request(self, method, path, *, follow=False, timeout=60, **kwargs):
         # get() says that redirects are followed; here nobody does who does not ask for it.
         kwargs["allow_redirects"] = follow
         return super().request(method, self.base + path, timeout=timeout, **kwargs)

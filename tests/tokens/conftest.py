@@ -120,7 +120,7 @@ def credential(settings, make_credential):
     return make_credential()
 
 
-def wait_until(condition, seconds=10):
+def wait_until(condition, seconds=60):
     """Wait for what another thread does; return whether it did."""
     end = time.monotonic() + seconds
     while not condition():
