@@ -106,7 +106,7 @@ def run(
 
 @dataclass(slots=True)
 class Entry(Generic[Result]):
-    """A task on its way: its place in the order, and what came of it when it had to wait."""
+    """A task that runs: its place in the order, and what came of it when it had to wait."""
 
     number: int
     task: Task[Result]

@@ -116,7 +116,7 @@ def judge_rows(alias: str) -> Iterator[CheckMessage]:
             if isinstance(secret, UndecryptableSecret):
                 (undecryptable if secret.plain_text() is None else plain).append(name)
     except DatabaseFailure:
-        return  # whoever needs the database hears of it from the database
+        return  # the database raises it for whoever needs it
     if undecryptable:
         yield Warning(
             "No key in FIELD_ENCRYPTION_KEY opens the secrets of these Certn credentials in the "
@@ -159,7 +159,7 @@ def judge_environments(alias: str, known: set[str]) -> Iterator[CheckMessage]:
             return
         found = list(rows.order_by("environment", "name").values_list("environment", "name"))
     except DatabaseFailure:
-        return  # whoever needs the database hears of it from the database
+        return  # the database raises it for whoever needs it
     if found:
         slugs = listed(sorted({slug for slug, _name in found}))
         yield Warning(
@@ -196,7 +196,7 @@ def judge_ends(alias: str) -> Iterator[CheckMessage]:
             if day is not None and ends_soon(day)
         }
     except DatabaseFailure:
-        return  # whoever needs the database hears of it from the database
+        return  # the database raises it for whoever needs it
     if ends:
         named, first = listed(list(ends)), min(ends.values())
         yield Warning(

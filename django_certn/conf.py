@@ -273,7 +273,7 @@ def environment_choices() -> list[tuple[str, str | Promise]]:
     """Return the choices of `CertnCredential.environment`.
 
     What is wrong in the settings is left out here: it must not keep the admin from opening, and
-    whoever uses such an environment hears of it from `Settings.environment`.
+    `Settings.environment` raises it for whoever uses such an environment.
     """
     try:
         entries = conf.CERTN_ENVIRONMENTS

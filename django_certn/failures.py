@@ -1,4 +1,4 @@
-"""Why a request brought no answer, and what the environment of the process has to do with it."""
+"""Why a request brought no answer, and which variable of the process's environment is the cause."""
 
 import os
 import ssl

@@ -68,7 +68,7 @@ class SecretInput(WriteOnlyInput):
 class DayInput(forms.DateInput):
     """The browser's own input of a date.
 
-    That of the admin speaks of time zones and offers the day that it is here: this one is in UTC.
+    That of the admin mentions time zones and offers today's local date: this one is in UTC.
     """
 
     input_type = "date"

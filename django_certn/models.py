@@ -171,7 +171,7 @@ class CertnCredential(tenancy.OfTenant, models.Model):
             raise apart()
 
     def _follow_key(self, written: set[str], using: str | None) -> set[str]:
-        """Bring the fields that speak of the key up to date with it; return their names."""
+        """Bring the fields that describe the key up to date with it; return their names."""
         stored = None
         if self.pk is not None:
             using = using or router.db_for_write(type(self), instance=self)

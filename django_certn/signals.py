@@ -12,7 +12,7 @@ __all__ = ["credential_status_changed", "credential_verified"]
 credential_verified: Signal = Signal()
 
 # Sent after that when the outcome that was recorded differs from the one before it, which is what
-# an alarm wants to hear of. Of several processes that verify at once, one sends it. Receivers get:
+# an alarm needs to know. Of several processes that verify at once, one sends it. Receivers get:
 #   sender           the class CertnCredential
 #   verification     the Verification
 #   previous_status  str, one of `django_certn.exceptions.Status`; "" when the key, or the one that

@@ -129,7 +129,7 @@ class OfTenant:
         row: Any = self
         try:
             self._tenant = current(type(row), row._state.db)
-        except Exception:  # noqa: BLE001 - a router, or CERTN_TENANT; whoever uses the row hears of it
+        except Exception:  # noqa: BLE001 - a router, or CERTN_TENANT; using the row raises it
             self._tenant = UNKNOWN
 
     def check_tenant(self) -> Tenant | None:

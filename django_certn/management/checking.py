@@ -17,7 +17,7 @@ __all__ = ["Check"]
 
 
 class Check(Task[Result]):
-    """One credential on its way."""
+    """One credential that is being checked."""
 
     def __init__(
         self, name: str, environment: str, using: str, timeout: float | None, *, is_probed: bool

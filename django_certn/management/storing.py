@@ -56,7 +56,7 @@ def find(name: str, using: str) -> CertnCredential | None:
 
 
 class SetKey(Task[Setting]):
-    """One key on its way.
+    """One key that is being stored.
 
     Args:
         row: what is to be stored, unsaved and clean.

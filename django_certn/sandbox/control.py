@@ -1,4 +1,4 @@
-"""The pages for scripts, and what a test wants to know. All of it speaks JSON."""
+"""The pages for scripts, and what a test wants to know. Requests and answers are JSON."""
 
 import json
 from typing import Any

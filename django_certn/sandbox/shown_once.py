@@ -1,4 +1,4 @@
-"""What is shown once: a secret on its way from a form to the page that shows it."""
+"""What is shown once: a secret between the form that makes it and the page that shows it."""
 
 import secrets
 import threading

@@ -1,4 +1,4 @@
-"""What a test holds in its hand."""
+"""What a test is given: verbs that prepare failures, and what was asked for."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,7 @@ class FakeCertn:
         self._fail(answer_of("bad_response"), name, times)
 
     def recover(self, name: str | None = None) -> None:
-        """Let all be well again, and forget the failures that were prepared and not met."""
+        """Answer as usual again, and forget the failures that were prepared and not met."""
         with self._endpoint.lock:
             self._endpoint.failures.settle(name, None)
             self._service.forget(name)
@@ -102,10 +102,10 @@ class FakeCertn:
         self._service.forget(name)
 
     def kill_token(self, name: str | None = None) -> None:
-        """Let Certn take the token that is in force no more, or the API key, and tell nobody.
+        """Let Certn refuse the token in force, or the API key; the site is not notified.
 
         `accepts` is ``False`` of it from now on. The site goes on with it until a call is answered
-        with 401; then `CertnAuth` and `CertnSession` come by another one and try once more. As in
+        with 401; then `CertnAuth` and `CertnSession` get another one and try once more. As in
         production they do so once a minute at most; `advance` makes that shorter.
         """
         self._endpoint.kill(name)

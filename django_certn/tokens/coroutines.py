@@ -89,7 +89,7 @@ async def look(lookup: Lookup, good: Memo | None, turn: Turn) -> Memo | Future[O
         return lookup.start()
 
     looking = asyncio.ensure_future(sync_to_async(start)())
-    # It may be left alone: then nobody wants to hear of its error.
+    # It may be left alone: then nobody needs its error.
     looking.add_done_callback(lambda task: task.cancelled() or task.exception())
     patience = COROUTINE_PATIENCE if good else math.inf
     await asyncio.wait({looking}, timeout=min(patience, lookup.seconds_left()))

@@ -54,5 +54,5 @@ def preload() -> None:
 
 
 def load_oauth() -> None:
-    with suppress(Exception):  # the first exchange raises it where somebody hears of it
+    with suppress(Exception):  # the first exchange raises it to its caller
         import_module("django_certn.oauth")

@@ -1,4 +1,4 @@
-"""How a key comes by its token: is it known, is it locked, exchange, back off.
+"""How a key gets its token: is it known, is it locked, exchange, back off.
 
 No state of its own: what the process knows is in `KnownKeys`, what all know in `SharedCache`.
 Correctness never depends on the lock. Without one, or when its holder died, the worst that happens

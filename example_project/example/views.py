@@ -23,7 +23,7 @@ class UnexpectedAnswerError(Exception):
 @staff_member_required
 @never_cache
 def listing(request: HttpRequest, name: str) -> HttpResponse:
-    """Show what is to be had with the credential ``name``, or what is in the way."""
+    """Show what the API has for the credential ``name``, or why it cannot be shown."""
     title, path = what_to_show(name)
     try:
         items = fetch(name, path)

@@ -114,7 +114,7 @@ class Command(base.CertnCommand):
                         for line in lines(result, verbosity, self.paint):
                             self.stdout.write(line)
                     bar.advance()
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a script hears of any
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a script gets any as JSON
             left = unchecked(selection.names, results)
             problem = base.problem_of(error, f" Not checked: {listed(left)}." if left else "")
         if as_json:
