@@ -108,7 +108,6 @@ class CertnCredentialAdmin(Columns, BaseAdmin):
         "verified",
         "age_of_key",
         "expires",
-        "is_active",
     )
     list_filter = (NeedsAttentionFilter, StatusFilter, "environment", "is_active")
     list_per_page = 50

@@ -103,7 +103,9 @@ class Columns:
 
     @admin.display(description=_("status"), ordering=severity())
     def status(self, obj: CertnCredential) -> SafeString:
-        return signed(sign_of(obj), obj.get_verified_status_display() or NEVER_VERIFIED)
+        """With a word where it is switched off; one more column would be cut off at 1280 px."""
+        shown = signed(sign_of(obj), obj.get_verified_status_display() or NEVER_VERIFIED)
+        return shown if obj.is_active else format_html("{}<br>{}", shown, gettext("switched off"))
 
     @admin.display(description=_("environment"), ordering="environment")
     def environment_of_key(self, obj: CertnCredential) -> str:

@@ -81,6 +81,12 @@ class TestStatus:
         add("acme")
         assert headings(client.get(LIST))[1:3] == ["Name", "Status"]
 
+    def test_says_that_a_credential_is_switched_off(self, client, add):
+        add("acme", is_active=False)
+        (shown,) = cells(client.get(LIST), "status")
+        assert shown.endswith("OK<br>switched off")
+        assert "Active" not in headings(client.get(LIST))
+
     def test_one_click_puts_the_worst_first(self, client, add):
         for status in ("ok", "", "unreachable", "rejected", "rate_limited", "misconfigured"):
             add(status or "never", status)
