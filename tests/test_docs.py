@@ -6,11 +6,12 @@ What README's code does is tried in tests/integration/test_readme.py.
 import ast
 import importlib
 import re
+import shlex
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 
 import django_certn
 from django_certn.conf import BUILT_IN, Settings, conf
@@ -198,6 +199,22 @@ def test_what_the_sandbox_serves():
     from django_certn.sandbox.faults import ADDRESSES
 
     assert [code(row[0]) for row in table(section("What it serves"))] == list(ADDRESSES)
+
+
+def test_documented_calls_of_certn_set_key_are_understood():
+    parser = load_command_class("django_certn", "certn_set_key").create_parser("manage.py", "")
+    pages = "\n".join(PAGES.values()).replace("\\\n", " ")
+    calls = re.findall(r"^python manage\.py certn_set_key *(.*?)(?: +#.*)?$", pages, re.MULTILINE)
+    assert len(calls) > 3
+    for line in calls:
+        assert parser.parse_args(shlex.split(line))
+
+
+def test_the_recipe_for_a_theme_is_the_one_that_is_tried():
+    (recipe,) = blocks("python", PAGES["django_certn/templates/README.md"])
+    tried = (ROOT / "tests/admin_site/themes.py").read_text(encoding="utf-8")
+    lines = [line.strip() for line in recipe.splitlines() if line]
+    assert [line for line in lines if f"    {line}\n" not in tried] == []
 
 
 @pytest.mark.parametrize("snippet", blocks("python"))
