@@ -220,7 +220,7 @@ def become(order: Mapping[str, object], files: Sequence[int]) -> None:
     sys.argv[:] = [how, *arguments]
     if how in {"-c", "-m"}:
         del sys.argv[1]
-    folder = {"-c": "", "-m": order["cwd"]}.get(how, str(Path(how).parent))
+    folder = {"-c": "", "-m": order["cwd"]}.get(how, str(Path(how).resolve().parent))
     sys.path[:] = [folder, *filter(None, paths), *own]
     importlib.invalidate_caches()
     if how == "-m":

@@ -13,7 +13,7 @@ from tests.effort import effort
 from tests.endpoint import TokenEndpoint
 from tests.fleet import Fleet
 
-PROCESSES, THREADS = effort(4, thorough=8), 8
+PROCESSES, THREADS = effort(3, thorough=8), 8
 CALLERS = PROCESSES * THREADS
 
 SHARED = ["redis", "memcached", "database"]
