@@ -641,7 +641,7 @@ class TestMany:
         assert set_many([line(client_secret=OTHER), "x"]).returncode == 1
 
     def test_five_of_each_hundred_are_bad(self, endpoint, clock):
-        number = effort(260, thorough=500)  # more than a minute's
+        number = effort(123, thorough=500)
         lines = [
             line(f"tenant-{n:03}", client_id=f"fake-id-{n:03}", client_secret=f"{SECRET}-{n}")
             for n in range(number)
@@ -686,7 +686,7 @@ class TestMany:
         )
 
     def test_api_keys_at_their_own_pace(self, centric, clock):
-        number = effort(90, thorough=500)  # more than a minute's
+        number = effort(30, thorough=500)
         limit = Limit(60, clock.now)
         centric.decide(limit)
         lines = [

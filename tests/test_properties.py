@@ -33,11 +33,11 @@ ENVIRONMENT = Environment("scripted", "Scripted", "https://certn.test")
 
 # The same examples each time: what is found once is made a test of its own.
 quick = settings(
-    max_examples=effort(100, thorough=400), deadline=None, derandomize=True, database=None
+    max_examples=effort(60, thorough=400), deadline=None, derandomize=True, database=None
 )
 slow = settings(
     quick,
-    max_examples=effort(20, thorough=60),
+    max_examples=effort(10, thorough=60),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

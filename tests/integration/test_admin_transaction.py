@@ -8,6 +8,7 @@ import pytest
 from django.utils.html import strip_tags
 
 from tests import warm
+from tests.effort import each_of_each
 from tests.endpoint import TokenEndpoint
 from tests.sandbox import environment
 
@@ -43,17 +44,16 @@ print(client.post(path, data, follow=True).content.decode())
 """
 
 
-@pytest.mark.parametrize("atomic_requests", [False, True])
-@pytest.mark.parametrize(
-    ("path", "data", "name"),
-    [
-        (f"{LIST}1/change/", SAVE, "renamed"),
-        (f"{LIST}add/", ADD, "renamed"),
-        (LIST, SELECT, "default"),
-    ],
-    ids=["save and verify", "add and verify", "verify selected"],
-)
-def test_another_process_writes_during_the_exchange(tmp_path, atomic_requests, path, data, name):
+VISITS = {
+    "save and verify": (f"{LIST}1/change/", SAVE, "renamed"),
+    "add and verify": (f"{LIST}add/", ADD, "renamed"),
+    "verify selected": (LIST, SELECT, "default"),
+}
+
+
+@pytest.mark.parametrize(("visit", "atomic_requests"), each_of_each([*VISITS], [True, False]))
+def test_another_process_writes_during_the_exchange(tmp_path, visit, atomic_requests):
+    path, data, name = VISITS[visit]
     database = tmp_path / "site.sqlite3"
     seen = []
 

@@ -21,6 +21,7 @@ from django_certn.models import CertnCredential
 from django_certn.tokens import get_token
 from tests.clients import CLIENTS, call, trusting
 from tests.conftest import add_environment
+from tests.effort import THOROUGH, effort
 from tests.tls import Front
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 USERS = "/api/v1/users/"
 APPLICANTS = "/api/v1/hr/applicants/"
 CASES = "/api/public/cases/"
-MANY = 48
+MANY = effort(16, thorough=48)
 
 EACH = pytest.mark.parametrize("client", CLIENTS)
 
@@ -49,7 +50,8 @@ class Site:
         return self.sandbox.count(path, method)
 
 
-@pytest.fixture(params=["http", "https"])
+# With plain HTTP the other tests of the clients do as well.
+@pytest.fixture(params=["https", *(["http"] if THOROUGH else [])])
 def site(request, sandbox, settings, make_credential, monkeypatch):
     url, ca_file, front = sandbox.url, None, None
     if request.param == "https":

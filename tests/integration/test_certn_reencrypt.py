@@ -126,7 +126,7 @@ def site(request, tmp_path, settings, django_db_blocker):
 
 def test_killed_half_way_and_run_again(site, settings):
     # Many more than the command can print before it has to wait for its reader.
-    total = effort(2_000, thorough=4_000)
+    total = effort(600, thorough=4_000)
     site.seed(total)
     with site.start("-v", "2") as process:
         read_up_to(process, f"acme-{total // 2:05}")
@@ -142,7 +142,7 @@ def test_killed_half_way_and_run_again(site, settings):
 
 
 def test_two_at_once(site, settings):
-    total = 1_000
+    total = effort(400, thorough=1_000)
     site.seed(total)
     counts = [counts_in(done(process)) for process in [site.start(), site.start()]]
     assert [sum(run.values()) for run in counts] == [total, total]

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests.effort import THOROUGH, each_of_each
 from tests.endpoint import TokenEndpoint
 from tests.integration.site import Site
 
@@ -124,13 +125,16 @@ TOKEN = b'{"access_token": "fake-token", "token_type": "Bearer", "expires_in": 3
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 @pytest.mark.parametrize(
-    ("name", "option", "other"),
-    [("acme", ["--if-missing"], "left as it is"), ("beta", [], "there already")],
+    ("database", "options"),
+    each_of_each(
+        ["postgresql", "sqlite"],
+        [("acme", ["--if-missing"], "left as it is"), ("beta", [], "there already")],
+    ),
 )
-def test_two_that_start_at_once(request, tmp_path, database, name, option, other):
+def test_two_that_start_at_once(request, tmp_path, database, options):
     """Both find nothing, both ask and hear at one moment, and one of them stores the key."""
+    name, option, other = options
     found = request.getfixturevalue("postgresql") if database == "postgresql" else None
     both = threading.Barrier(2)
 
@@ -181,7 +185,9 @@ def test_somebody_else_writes_meanwhile(site, key, sandbox):
     assert rows(site) == [("acme", "ok")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGINT, *([signal.SIGTERM] if THOROUGH else [])]
+)
 def test_ended_in_the_middle_and_run_again(site, key, sandbox, number):
     client_id, secret = key
     lines = [
@@ -237,13 +243,14 @@ def ask(function):
         except Exception as error:
             failures[type(error).__name__] += 1
         waits[0] = max(waits[0], time.monotonic() - began)
-        time.sleep(0.002)
+        time.sleep(0.02)
 
 def use():
     header = auth_headers("acme")
     answer = requests.get(base_url("acme") + "/api/v1/users/", headers=header, timeout=60)
     answer.raise_for_status()
     used.append(1)
+    time.sleep(0.1)
     pathlib.Path("calls").write_text(str(len(used)), encoding="utf-8")
     return header["Authorization"]
 

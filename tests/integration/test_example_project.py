@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.effort import THOROUGH
 from tests.integration.demo import RunningDemo, manage
 from tests.sandbox import ROOT
 
@@ -208,7 +209,7 @@ class TestOnWindows:
 
 
 class TestTheEnd:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("number", [signal.SIGINT, *([signal.SIGTERM] if THOROUGH else [])])
     def test_a_signal_ends_both_servers(self, kept, number):
         with RunningDemo(kept) as demo:
             assert listens(demo.port)

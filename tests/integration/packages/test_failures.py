@@ -1,14 +1,13 @@
 """What shows errors shows no secret and no token, however long, but where SECURITY.md says so."""
 
 import base64
-import itertools
 import subprocess
 import sys
 
 import pytest
 
 from tests import services
-from tests.effort import THOROUGH
+from tests.effort import each_of_each
 from tests.integration.packages.parts import seen_in, value_of
 from tests.integration.packages.process import printed_by
 from tests.sandbox import ROOT, environment
@@ -124,11 +123,7 @@ RUNNERS = {
 }
 
 
-EACH_OF_EACH = list(itertools.product(RUNNERS, LENGTHS))
-OUTPUTS = EACH_OF_EACH if THOROUGH else list(zip(RUNNERS, LENGTHS, strict=True))
-
-
-@pytest.mark.parametrize(("runner", "length"), OUTPUTS)
+@pytest.mark.parametrize(("runner", "length"), each_of_each([*RUNNERS], LENGTHS))
 def test_the_output_of_an_assertion(runner, length, tmp_path):
     (tmp_path / "test_it.py").write_text(ASSERTIONS, encoding="utf-8")
     path = f"{ROOT}:{tmp_path}"
