@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import logging
+import sys
 import threading
 import unittest
 from importlib import import_module
@@ -29,8 +30,9 @@ from django_certn.httpx import CertnAuth as HttpxCertnAuth
 from django_certn.models import CertnCredential
 from django_certn.signals import credential_status_changed, credential_verified
 from django_certn.testing import Call, FakeCertn, context, fake_certn, make_credential
+from django_certn.testing import service as fake_service
 from django_certn.testing.endpoint import answer_of
-from django_certn.tokens import aget_token, get_token, invalidate_token
+from django_certn.tokens import aget_token, exchange, get_token, invalidate_token
 from django_certn.tokens.process import TokenService
 from django_certn.tokens.service import install, installed
 from django_certn.verification import averify, verify
@@ -625,6 +627,15 @@ class TestItsPlace:
 
         before = enter(1)
         assert enter(1000) == before
+
+    def test_it_loads_nothing_in_the_background(self, monkeypatch):
+        monkeypatch.delitem(sys.modules, "django_certn.oauth", raising=False)
+        monkeypatch.setattr(exchange, "preloading", preloading := threading.Event())
+        monkeypatch.setattr(fake_service, "preloading", preloading)
+        monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail(thread.name))
+        with fake_certn():
+            auth_headers()
+            get_token()
 
     def test_the_service_beneath_hears_of_what_makes_its_memos_wrong(self, db, monkeypatch):
         heard = []

@@ -41,7 +41,7 @@ def check_api_key(key: Key, *, timeout: float) -> int:
     return probe.check_api_key(key, timeout=timeout)
 
 
-preloading = threading.Event()
+preloading = threading.Event()  # or not wanted
 
 
 def preload() -> None:
