@@ -116,9 +116,8 @@ def test_no_environment_is_chosen_for_anybody(shown):
     assert re.findall(r'<option value="([^"]*)" selected', select) == ["demo"]
 
 
+@pytest.mark.parametrize("theme", ["unfold"], scope="module", indirect=True)
 def test_with_the_recipe_unfold_draws_each_input(theme, shown):
-    if theme != "unfold":
-        pytest.skip("It is a recipe for unfold.")
     for page in ("add", "change"):
         controls = Controls(shown[page])
         for name in ("name", "environment", "client_id", "secret", "expires_on"):
