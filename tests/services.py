@@ -3,6 +3,7 @@
 With CERTN_TEST_REQUIRE_SERVICES=1 a service that is absent is a failure.
 """
 
+import itertools
 import os
 import shutil
 import socket
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+
+numbers = itertools.count(1)  # of the databases that this process makes
 
 
 def absent(reason: str) -> NoReturn:
@@ -103,7 +106,7 @@ def postgresql() -> Iterator[dict[str, Any]]:
         )
     except psycopg.OperationalError:
         absent(f"no PostgreSQL lets {user} in at {host}")
-    name = f"certn_service_{os.getpid()}"
+    name = f"certn_service_{os.getpid()}_{next(numbers)}"
     with connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name}")
         connection.execute(f"CREATE DATABASE {name}")
@@ -131,7 +134,7 @@ def mariadb() -> Iterator[dict[str, Any]]:
         connection = MySQLdb.connect(host=host, user=user, password=password, connect_timeout=5)
     except MySQLdb.OperationalError:
         absent(f"no MariaDB lets {user} in at {host}")
-    name = f"certn_service_{os.getpid()}"
+    name = f"certn_service_{os.getpid()}_{next(numbers)}"
     with connection, connection.cursor() as cursor:
         cursor.execute(f"DROP DATABASE IF EXISTS {name}")
         cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")

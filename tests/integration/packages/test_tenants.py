@@ -4,12 +4,16 @@ import json
 
 import pytest
 
+from tests import services
 from tests.integration.packages.process import printed_by
 
 
 @pytest.fixture(scope="module")
-def seen(postgresql):
-    return printed_by("tenant_site", json.dumps(postgresql), needs="django_tenants")
+def seen():
+    # A database of its own: each customer sees the schema `public`, where another test may have
+    # left the table.
+    with services.postgresql() as database:
+        return printed_by("tenant_site", json.dumps(database), needs="django_tenants")
 
 
 @pytest.mark.parametrize(
