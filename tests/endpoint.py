@@ -70,6 +70,7 @@ class Script:
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+    timeout = 0.02  # seconds until it looks again whether it has been closed
     endpoint: "TokenEndpoint"
 
     def get_request(self):
@@ -161,9 +162,7 @@ class TokenEndpoint:
         self._server.endpoint = self
         scheme = "https" if context else "http"
         self.url = f"{scheme}://{host}:{self._server.server_port}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
+        self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     @property
@@ -231,7 +230,8 @@ class TokenEndpoint:
 
     def close(self) -> None:
         self._closing.set()
-        self._server.shutdown()
+        with suppress(OSError):  # where a listening socket cannot be shut down
+            self._server.socket.shutdown(SHUT_RDWR)
         self._thread.join()
         self._server.server_close()
         for connection in list(self._connections):
@@ -243,6 +243,11 @@ class TokenEndpoint:
 
     def __exit__(self, *args: object) -> None:
         self.close()
+
+    def _serve(self) -> None:
+        # Not `serve_forever`, which notices its end at the next poll: many tests have an endpoint.
+        while not self._closing.is_set():
+            self._server.handle_request()
 
     def _add(self, answer: Answer, path: str | None, times: int | None) -> None:
         with self._lock:
