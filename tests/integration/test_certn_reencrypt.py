@@ -136,13 +136,15 @@ def test_killed_half_way_and_run_again(site, settings):
     assert secrets == {name: secret_of(name) for name in secrets}
 
     counts = counts_in(done(site.start()))
-    assert (counts["re-encrypted"], counts["already current"]) == (total - half, half)
+    # A server still commits what it was sent before the end.
+    assert counts["already current"] in (half, half + 1)
+    assert counts["re-encrypted"] + counts["already current"] == total
     settings.FIELD_ENCRYPTION_KEY = NEW_KEY
     assert site.look() == (secrets, total)
 
 
 def test_two_at_once(site, settings):
-    total = effort(400, thorough=1_000)
+    total = effort(200, thorough=1_000)
     site.seed(total)
     counts = [counts_in(done(process)) for process in [site.start(), site.start()]]
     assert [sum(run.values()) for run in counts] == [total, total]
@@ -154,7 +156,7 @@ def test_two_at_once(site, settings):
 
 
 def test_a_secret_that_is_saved_during_it_stays(site, settings):
-    total = 1_000
+    total = effort(600, thorough=1_000)
     site.seed(total)
     with site.start("-v", "2") as process:
         read_up_to(process, "acme-00100")

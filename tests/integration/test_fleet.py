@@ -1,5 +1,6 @@
 """One token for a fleet: real processes, real caches, a token endpoint that counts."""
 
+import itertools
 import json
 import signal
 import threading
@@ -9,7 +10,7 @@ from collections import Counter
 import pytest
 
 from tests import services
-from tests.effort import effort
+from tests.effort import THOROUGH, effort
 from tests.endpoint import TokenEndpoint
 from tests.fleet import Fleet
 
@@ -18,6 +19,12 @@ CALLERS = PROCESSES * THREADS
 
 SHARED = ["redis", "memcached", "database"]
 ALONE = ["locmem", "dummy", "refused"]
+# Of these a cold fleet tries each, and after that each test another, unless it is to try them all.
+EACH_SHARED = itertools.cycle([[kind] for kind in SHARED])
+
+
+def some_shared():
+    return SHARED if THOROUGH else next(EACH_SHARED)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +132,7 @@ def test_a_cold_fleet_makes_one_exchange(make_fleet, endpoint, kind):
     print(f"{kind}: slowest caller {slowest(results):.2f} s")
 
 
-@pytest.mark.parametrize("kind", SHARED)
+@pytest.mark.parametrize("kind", some_shared())
 def test_a_holder_that_is_killed_costs_one_more_exchange(make_fleet, endpoint, kind):
     lock_life = 3  # the budget of an exchange, rounded up, and two seconds
     fleet = make_fleet(kind, CERTN_REQUEST_TIMEOUT=1.0)
@@ -145,7 +152,7 @@ def test_a_holder_that_is_killed_costs_one_more_exchange(make_fleet, endpoint, k
     assert slowest(results) < lock_life + 12  # and not the 20 that a caller has
 
 
-@pytest.mark.parametrize("kind", SHARED)
+@pytest.mark.parametrize("kind", some_shared())
 def test_a_renewal_that_fails_fails_nobody(make_fleet, endpoint, kind):
     fleet = make_fleet(kind)
     assert outcomes(fleet.all("get")) == {"fake-token-1": PROCESSES}
@@ -164,7 +171,7 @@ def test_a_renewal_that_fails_fails_nobody(make_fleet, endpoint, kind):
     assert endpoint.hits == 2
 
 
-@pytest.mark.parametrize("kind", SHARED)
+@pytest.mark.parametrize("kind", some_shared())
 def test_nobody_waits_for_a_renewal(make_fleet, endpoint, kind):
     fleet = make_fleet(kind)
     fleet.all("get")
@@ -200,7 +207,7 @@ def test_a_wrong_secret_is_tried_once(make_fleet, endpoint, kind):
 
 
 @pytest.mark.parametrize("how", ["save", "update"])
-@pytest.mark.parametrize("kind", SHARED)
+@pytest.mark.parametrize("kind", some_shared())
 def test_a_rotated_secret_is_followed_within_one_look(make_fleet, endpoint, kind, how):
     fleet = make_fleet(kind)
     endpoint.answer(delay=0.4, body=token(value="fake-old"), times=1)
@@ -222,7 +229,7 @@ def test_a_rotated_secret_is_followed_within_one_look(make_fleet, endpoint, kind
     assert endpoint.hits == 2
 
 
-@pytest.mark.parametrize("kind", SHARED)
+@pytest.mark.parametrize("kind", some_shared())
 def test_an_emptied_cache_costs_a_warm_fleet_nothing(make_fleet, endpoint, kind):
     fleet = make_fleet(kind)
     fleet.all("get")
@@ -252,7 +259,7 @@ def test_a_wall_clock_that_jumps_fails_nobody(make_fleet, endpoint, kind, hours)
     assert endpoint.hits <= 2
 
 
-@pytest.mark.parametrize("kind", SHARED)
+@pytest.mark.parametrize("kind", some_shared())
 def test_an_api_that_refuses_every_token_is_no_storm(make_fleet, endpoint, kind):
     fleet = make_fleet(kind)
     assert sum(fleet.all("use", threads=THREADS, seconds=effort(1, thorough=2))) == 1
@@ -261,7 +268,7 @@ def test_an_api_that_refuses_every_token_is_no_storm(make_fleet, endpoint, kind)
     assert endpoint.hits == 2
 
 
-@pytest.mark.parametrize("kind", SHARED)
+@pytest.mark.parametrize("kind", some_shared())
 def test_a_late_401_leaves_the_new_token_in_force(make_fleet, endpoint, kind):
     fleet = make_fleet(kind)
     first, second, *_ = fleet.members
@@ -276,7 +283,7 @@ def test_a_late_401_leaves_the_new_token_in_force(make_fleet, endpoint, kind):
     assert endpoint.hits == 2
 
 
-@pytest.mark.parametrize("kind", [*SHARED, "locmem"])
+@pytest.mark.parametrize("kind", [*some_shared(), "locmem"])
 def test_more_validity_than_a_token_has_is_met_by_one_exchange(make_fleet, endpoint, kind):
     fleet = make_fleet(kind)
     results = fleet.all("get", threads=4, min_validity=10**6)
@@ -284,7 +291,7 @@ def test_more_validity_than_a_token_has_is_met_by_one_exchange(make_fleet, endpo
     assert endpoint.hits == (1 if kind in SHARED else PROCESSES)
 
 
-@pytest.mark.parametrize("kind", SHARED)
+@pytest.mark.parametrize("kind", some_shared())
 def test_a_token_that_is_at_hand_is_exchanged_once_for_more_validity(make_fleet, endpoint, kind):
     fleet = make_fleet(kind)
     fleet.all("get")
