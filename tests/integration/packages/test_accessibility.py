@@ -7,7 +7,7 @@ import pytest
 from tests import services
 from tests.admin_site import served
 from tests.integration.demo import RunningDemo
-from tests.integration.sandbox_pages import browser, every_page
+from tests.integration.sandbox_pages import every_page
 
 # The rule, the element and what it is told.
 FINDINGS = """
@@ -41,11 +41,11 @@ def findings(page, axe):
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_the_admin_has_nothing_that_keeps_people_out(chromium, axe, language):
+def test_the_admin_has_nothing_that_keeps_people_out(started, axe, language):
     from tests.screenshots import scenes
 
     seen = []
-    with browser(chromium) as started, served("django", language, "all") as site:
+    with served("django", language, "all") as site:
         page = site.page(started, bypass_csp=True)
         for name in scenes(site, page):
             seen.append(name)
@@ -53,16 +53,16 @@ def test_the_admin_has_nothing_that_keeps_people_out(chromium, axe, language):
     assert {"list", "filtered", "add-error", "refused", "history", "delete", "selected"} < set(seen)
 
 
-def test_an_empty_list_says_what_to_do_to_everybody(chromium, axe):
-    with browser(chromium) as started, served("django", "en", "empty") as site:
+def test_an_empty_list_says_what_to_do_to_everybody(started, axe):
+    with served("django", "en", "empty") as site:
         page = site.page(started, bypass_csp=True)
         page.goto(site.list)
         assert page.get_by_text("No key is stored yet.").is_visible()
         assert findings(page, axe) == []
 
 
-def test_the_example_has_nothing_that_keeps_people_out(chromium, axe, tmp_path):
-    with RunningDemo(tmp_path) as demo, browser(chromium) as started:
+def test_the_example_has_nothing_that_keeps_people_out(started, axe, tmp_path):
+    with RunningDemo(tmp_path) as demo:
         page = started.new_context(bypass_csp=True).new_page()
         page.goto(demo.url)
         page.get_by_label("Username").fill("admin")
@@ -85,8 +85,7 @@ CertnCredential.objects.get(name="default").delete()
 """
 
 
-def test_the_sandbox_has_nothing_that_keeps_people_out(sandbox, chromium, axe):
-    with browser(chromium) as started:
-        context = started.new_context(viewport={"width": 375, "height": 800}, bypass_csp=True)
-        for name, page in every_page(sandbox, context):
-            assert findings(page, axe) == [], name
+def test_the_sandbox_has_nothing_that_keeps_people_out(sandbox, started, axe):
+    context = started.new_context(viewport={"width": 375, "height": 800}, bypass_csp=True)
+    for name, page in every_page(sandbox, context):
+        assert findings(page, axe) == [], name

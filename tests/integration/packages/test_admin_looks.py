@@ -6,7 +6,6 @@ from tests import services
 from tests.admin_site import served
 from tests.effort import THOROUGH
 from tests.integration.packages.test_admin_themes import THEMES
-from tests.integration.sandbox_pages import browser
 
 RIGHT_END = "cell => cell.getBoundingClientRect().right"
 WIDTH = "element => element.getBoundingClientRect().width"
@@ -29,8 +28,8 @@ def theme(request):
     return request.param
 
 
-def test_what_matters_is_seen(chromium, theme):
-    with browser(chromium) as started, served(theme, "en", "all") as site:
+def test_what_matters_is_seen(started, theme):
+    with served(theme, "en", "all") as site:
         page = site.page(started, viewport={"width": 375, "height": 800})
         page.goto(site.list)
         cells = page.locator("td.field-status").all()
@@ -50,8 +49,8 @@ def test_what_matters_is_seen(chromium, theme):
 
 
 @pytest.mark.parametrize("language", ["fr", *(["en"] if THOROUGH else [])])  # the longer words
-def test_nothing_of_the_list_is_cut_off(chromium, language):
-    with browser(chromium) as started, served("django", language, "all") as site:
+def test_nothing_of_the_list_is_cut_off(started, language):
+    with served("django", language, "all") as site:
         page = site.page(started, viewport={"width": 1280, "height": 800})
         page.goto(site.list)
         assert page.locator("#nav-sidebar").is_visible()  # which takes its room from the list
@@ -60,8 +59,8 @@ def test_nothing_of_the_list_is_cut_off(chromium, language):
         assert page.evaluate("document.documentElement.scrollWidth") == 1280
 
 
-def test_enter_presses_save_and_verify(chromium, theme):
-    with browser(chromium) as started, served(theme) as site:
+def test_enter_presses_save_and_verify(started, theme):
+    with served(theme) as site:
         page = site.page(started)
         page.goto(site.change("borealis"))
         page.locator("[name=client_id]").press("Enter")
