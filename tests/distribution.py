@@ -5,7 +5,7 @@ slow, by a fixture that lives for a module or a class, stay together in one work
 with the same mark `xdist_group`. Any other test is a group with its cases. What takes longest
 begins first. So a new test finds its place without a word about it here.
 
-Some tests wait, for a time limit or for another process, so there is a worker more than cores.
+Some tests wait, for a time limit or for another process, so there are two workers more than cores.
 
 Files that are named on the command line run in one process, without workers to wait for; so does
 everything with `-n0`, and where pytest-xdist is not installed.
@@ -15,18 +15,20 @@ import importlib
 import json
 import os
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from tests.effort import SAMPLE, sample
 
 try:
     from xdist.scheduler import LoadScopeScheduling
 except ImportError:
     LoadScopeScheduling = object
 
-MOST_WORKERS = 4  # a worker is a Django with servers, a browser and a fleet of its own
+MOST_WORKERS = 6  # a worker is a Django with servers, a browser and a fleet of its own
 SLOW = 50  # how much longer a test with processes takes, about
 
 TOGETHER = {"class", "module", "package"}
@@ -39,7 +41,7 @@ def pytest_cmdline_main(config):
     compile_elsewhere(config)
     unset = getattr(config.option, "numprocesses", 0) is None and config.option.dist == "no"
     if unset and not named and not hasattr(config, "workerinput") and not config.option.usepdb:
-        config.option.numprocesses = min(cores() + 1, MOST_WORKERS)
+        config.option.numprocesses = min(cores() + 2, MOST_WORKERS)
         config.option.dist = "loadgroup"
         config.option.loadscopereorder = False  # the order is that of `sort_groups`
 
@@ -75,9 +77,12 @@ def pytest_collection(session):
                 importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config, items):
     sort_cases(items)
+    yield  # pytest puts those together that share a fixture with a value
+    if SAMPLE:
+        keep_a_sample(config, items)
     if hasattr(config, "workerinput"):
         groups = {item.nodeid: group_of(item) for item in items}
         sort_groups(items, groups)
@@ -99,6 +104,16 @@ def sort_cases(items):
     for number, item in enumerate(items):
         first.setdefault(name_of(item), number)
     items.sort(key=lambda item: (first[name_of(item)], item.nodeid))
+
+
+def keep_a_sample(config, items):
+    """Keep one case of each test."""
+    cases = defaultdict(list)
+    for item in items:
+        cases[name_of(item)].append(item)
+    kept = {sample(each) for each in cases.values()}
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
 
 
 def name_of(item):

@@ -1,4 +1,4 @@
-"""How much the tests try: what shows a fault on any machine, and all of it in `.ci/run`."""
+"""How much the tests try: what shows a fault on any machine; more of it, or less, in `.ci/run`."""
 
 import itertools
 import os
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 THOROUGH = os.environ.get("CERTN_TEST_THOROUGH") == "1"
+# With a number, each test runs with one of its cases: another with another number.
+SAMPLE = os.environ.get("CERTN_TEST_SAMPLE", "")
 
 
 def each_of_each(*lists: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -15,6 +17,11 @@ def each_of_each(*lists: Sequence[Any]) -> list[tuple[Any, ...]]:
     return [
         tuple(each[number % len(each)] for each in lists) for number in range(max(map(len, lists)))
     ]
+
+
+def sample(cases: Sequence[Any]) -> Any:
+    """Return one of the cases of a test."""
+    return cases[int(SAMPLE) % len(cases)]
 
 
 def effort(usual: int, thorough: int) -> int:
