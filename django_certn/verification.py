@@ -105,7 +105,7 @@ def stored(
 ) -> CertnCredential:
     if timeout is not None and not is_seconds(timeout):
         raise ValueError("A timeout is a number of seconds above 0.")
-    return installed().backend.stored(name_or_credential, using)
+    return installed().stored(name_or_credential, using)
 
 
 def read(
@@ -183,7 +183,7 @@ def prepare(row: CertnCredential, timeout: float | None) -> LiveRequest | Outcom
         secret_changed_at=aware(row.secret_changed_at),
     )
     try:
-        key = installed().backend.key_of(row)
+        key = installed().key_of(row)
         tenancy.current(CertnCredential)
         budget = budget_of(timeout)
         if key.environment.scheme == Scheme.OAUTH:
@@ -200,7 +200,7 @@ def prepare(row: CertnCredential, timeout: float | None) -> LiveRequest | Outcom
 def ask(key: Key, budget: float) -> tuple[int, TokenResponse | None]:
     """Return the status of the answer and, of a pair, the fresh token."""
     if key.environment.scheme == Scheme.API_KEY:
-        return installed().backend.check_api_key(key, budget), None
+        return installed().check_api_key(key, budget), None
     return HTTPStatus.OK.value, installed().exchange_now(key, budget)
 
 

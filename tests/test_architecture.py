@@ -226,7 +226,6 @@ ROOMS = [
     "tenant",
     "lookup",
     "exchange",
-    "backend",
     "coroutines",
     "process",
     "service",

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
 from django_certn.answers import TokenResponse
@@ -11,9 +10,7 @@ from django_certn.keys import Key
 from django_certn.models import CertnCredential
 from django_certn.testing.endpoint import Endpoint
 from django_certn.testing.rows import stored_if_any
-from django_certn.tokens.backend import VerificationBackend
 from django_certn.tokens.cache_worker import CacheWorker
-from django_certn.tokens.coroutines import Coroutines
 from django_certn.tokens.exchange import preloading
 from django_certn.tokens.memo import Memo
 from django_certn.tokens.outcome import Outcome, Request
@@ -75,26 +72,6 @@ class ForgetfulRenewal(Renewal):
         return outcome
 
 
-class FakeBackend(VerificationBackend):
-    """Takes the row where there is one, and asks the endpoint of the service about its key."""
-
-    def __init__(self, service: "FakeService") -> None:
-        self.service, self.endpoint = service, service.endpoint
-
-    def stored(self, name: Name, using: str | None = None) -> CertnCredential:
-        if isinstance(name, str):
-            return stored_if_any(name, using, self.endpoint.key(name).environment.scheme)
-        return super().stored(name, using)
-
-    def key_of(self, row: CertnCredential) -> Key:
-        own = super().key_of(row)  # it may be one that cannot be used
-        return self.endpoint.key(row.name, own.environment.scheme)
-
-    def check_api_key(self, key: Key, timeout: float) -> int:
-        self.service.note("verify", key.name)
-        return self.endpoint.check_api_key(key)
-
-
 class FakeService(TokenService):
     """Answers for any name, without a row, and notes who was asked for what.
 
@@ -129,9 +106,6 @@ class FakeService(TokenService):
             self.keys, self.shared, clocks, endpoint.exchange, self.count
         )
         self.renewal.endpoint = endpoint
-        self.parts = replace(self.parts, renewal=self.renewal, flights=self.flights)
-        self.coroutines = Coroutines(self.parts)
-        self.backend = FakeBackend(self)
 
     def row_of(self, name: Name) -> Row:
         plain = str(name)
@@ -169,7 +143,20 @@ class FakeService(TokenService):
         self.note("headers", name)
         return await super().afind(name, 0, timeout)
 
-    # Verifications
+    # Verifications: they take the row where there is one, and ask the endpoint about its key
+
+    def stored(self, name: Name, using: str | None = None) -> CertnCredential:
+        if isinstance(name, str):
+            return stored_if_any(name, using, self.endpoint.key(name).environment.scheme)
+        return super().stored(name, using)
+
+    def key_of(self, row: CertnCredential) -> Key:
+        own = super().key_of(row)  # it may be one that cannot be used
+        return self.endpoint.key(row.name, own.environment.scheme)
+
+    def check_api_key(self, key: Key, timeout: float) -> int:
+        self.note("verify", key.name)
+        return self.endpoint.check_api_key(key)
 
     def exchange_now(self, key: Key, timeout: float) -> TokenResponse:
         self.note("verify", key.name)
@@ -178,9 +165,9 @@ class FakeService(TokenService):
     # What makes memos wrong, and not these: they are of no row and no setting
 
     def credential_changed(
-        self, instance: CertnCredential, using: str, *, created: bool, is_deleted: bool
+        self, instance: CertnCredential, using: str, *, is_new_or_gone: bool
     ) -> None:
-        self.beneath.credential_changed(instance, using, created=created, is_deleted=is_deleted)
+        self.beneath.credential_changed(instance, using, is_new_or_gone=is_new_or_gone)
 
     def clear(self) -> None:
         self.beneath.clear()

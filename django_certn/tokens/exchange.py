@@ -1,4 +1,4 @@
-"""The requests; what they load is loaded with the first call or soon after, not with the site."""
+"""The exchange; what it loads is loaded with the first one or soon after, not with the site."""
 
 import sys
 import threading
@@ -8,7 +8,7 @@ from importlib import import_module
 from django_certn.answers import TokenResponse
 from django_certn.keys import Key
 
-__all__ = ["check_api_key", "exchange", "preload"]
+__all__ = ["exchange", "preload"]
 
 
 def exchange(key: Key, *, timeout: float) -> TokenResponse:
@@ -24,21 +24,6 @@ def exchange(key: Key, *, timeout: float) -> TokenResponse:
     from django_certn import oauth
 
     return oauth.exchange(key, timeout=timeout)
-
-
-def check_api_key(key: Key, *, timeout: float) -> int:
-    """Check an API key, as `django_certn.probe.check_api_key` does.
-
-    Args:
-        key: an API key.
-        timeout: seconds, for all of it.
-
-    Raises:
-        TokenError: the key is not confirmed.
-    """
-    from django_certn import probe
-
-    return probe.check_api_key(key, timeout=timeout)
 
 
 preloading = threading.Event()  # or not wanted

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 
 from django.db import Error as DatabaseError
@@ -32,9 +31,8 @@ from django_certn.tokens.timing import SHARED_LOOK_WAIT, Clocks
 __all__ = ["Lookup", "Parts"]
 
 
-@dataclass(frozen=True, slots=True)
 class Parts:
-    """What a lookup is made of.
+    """What a lookup is made of: the service, of which this is all that it knows.
 
     Attributes:
         count: counts an event for a name, as often as is said.

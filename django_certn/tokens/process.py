@@ -17,7 +17,6 @@ from django_certn.exceptions import CertnConfigurationError
 from django_certn.keys import Key
 from django_certn.models import KEY_FIELDS, CertnCredential
 from django_certn.secret import MaskedStr
-from django_certn.tokens.backend import VerificationBackend
 from django_certn.tokens.cache_worker import CacheWorker
 from django_certn.tokens.coroutines import Coroutines
 from django_certn.tokens.exchange import exchange, preload
@@ -33,14 +32,14 @@ from django_certn.tokens.timing import KEYS_MOST, Clocks
 
 __all__ = ["TokenService"]
 
+EVENTS = ("relooks", "exchanges", "waits", "failures")
 
-class TokenService:
+
+class TokenService(Parts):
     """Hands out tokens and headers. A process has one; a test makes its own.
 
     Args:
-        load: reads the row of a name and returns its key.
-        place_of: says in which database and for which tenant that row is.
-        has_tenants: whether there are any.
+        load, place_of, has_tenants: as `Parts` has them.
         shared: the shared cache.
         exchange: makes an exchange.
         clocks: the clocks.
@@ -56,6 +55,7 @@ class TokenService:
         exchange: Callable[..., TokenResponse] = exchange,
         clocks: Clocks | None = None,
     ) -> None:
+        self.load, self.place_of, self.has_tenants = load, place_of, has_tenants
         self.clocks = clocks = clocks or Clocks()
         # The hot path reads these three.
         self.monotonic, self.wall = clocks.monotonic, clocks.wall
@@ -64,20 +64,8 @@ class TokenService:
         self.keys = KnownKeys()
         self.shared = shared or SharedCache(CacheWorker(clocks.monotonic), clocks)
         self.renewal = Renewal(self.keys, self.shared, clocks, exchange, self.count)
-        self.flights: Flights[Outcome] = Flights()
-        self.looks: Flights[Row] = Flights()
-        self.parts = Parts(
-            self.memos,
-            self.renewal,
-            clocks,
-            self.count,
-            place_of,
-            load,
-            has_tenants,
-            self.flights,
-            self.looks,
-        )
-        self.coroutines = Coroutines(self.parts)
+        self.flights, self.looks = Flights(), Flights()
+        self.coroutines = Coroutines(self)
         self.counts: OrderedDict[str, dict[str, int]] = OrderedDict()
         self.lock = threading.Lock()
 
@@ -85,7 +73,7 @@ class TokenService:
 
     def find(self, name: Name, min_validity: float = 0, timeout: float = 20.0) -> Memo:
         """Return a memo that may be handed out, in a thread."""
-        memo = self.memo_by_key.get(self.parts.place_of(name).memo)
+        memo = self.memo_by_key.get(self.place_of(name).memo)
         if (
             memo is not None
             and self.monotonic() < memo.header_until
@@ -93,7 +81,7 @@ class TokenService:
             and (not min_validity or memo.lives(self.clocks.now(), min_validity))
         ):
             return memo
-        lookup = Lookup(self.parts, name, min_validity, timeout)
+        lookup = Lookup(self, name, min_validity, timeout)
         while True:
             found = lookup.start()
             if isinstance(found, Memo):
@@ -118,12 +106,12 @@ class TokenService:
     # After a 401
 
     def invalidate(self, name: Name, token: str) -> bool:
-        place = self.parts.place_of(name)
+        place = self.place_of(name)
         memo = self.memo_by_key.get(place.memo)
         if memo is not None and memo.token is not None and memo.token.value == token:
             slot, base_url = memo.slot, memo.base_url
         else:
-            key = self.parts.load(name).key
+            key = self.load(name).key
             if key.environment.scheme == Scheme.API_KEY:
                 return False
             slot, base_url = slot_of(key), key.environment.base_url
@@ -150,18 +138,35 @@ class TokenService:
         if scheme == "Bearer":
             self.invalidate(name, MaskedStr(value))
         else:
-            self.memos.drop(self.parts.place_of(name).memo)
+            self.memos.drop(self.place_of(name).memo)
 
-    # What a verification takes, and what it found
+    # What a verification takes
 
-    backend = VerificationBackend()
+    def stored(self, name: Name, using: str | None = None) -> CertnCredential:
+        """Return the row, active or not; a name is looked up in the tenant's database, or this.
+
+        Raises:
+            CredentialNotFoundError: there is none.
+        """
+        return CertnCredential.objects.db_manager(using).stored(name)
+
+    def key_of(self, row: CertnCredential) -> Key:
+        return row.key()
+
+    def check_api_key(self, key: Key, timeout: float) -> int:
+        """Return the status of an answer that takes the API key, within so many seconds.
+
+        Raises:
+            TokenError: the key is not confirmed.
+        """
+        from django_certn import probe
+
+        return probe.check_api_key(key, timeout=timeout)
 
     def exchange_now(self, key: Key, timeout: float) -> TokenResponse:
-        """Make an exchange, whatever is known; whoever wants a token of the key has this one.
+        """Make an exchange, whatever is known, within so many seconds.
 
-        Args:
-            key: the key.
-            timeout: seconds for the exchange.
+        Whoever wants a token of the key meanwhile, or later, has this one.
 
         Raises:
             TokenError: the exchange brought none.
@@ -195,16 +200,15 @@ class TokenService:
     # What makes memos wrong
 
     def credential_changed(
-        self, instance: CertnCredential, using: str, *, created: bool, is_deleted: bool
+        self, instance: CertnCredential, using: str, *, is_new_or_gone: bool
     ) -> None:
         """Forget what a row that was saved or deleted makes wrong."""
         slot = None
         if not set(KEY_FIELDS) & instance.get_deferred_fields():
             with suppress(CertnConfigurationError):
-                key = instance.key()
-                slot = slot_of(key) if key.environment.scheme == Scheme.OAUTH else None
+                slot = slot_of(instance.key())
         pk, name = instance.pk, instance.name
-        if slot and (created or is_deleted):
+        if slot and is_new_or_gone:
             # It starts with what the cache has, not with what an earlier row of the same key left
             # in this process: the row of a test, say, that was rolled back.
             self.keys.forget(slot)
@@ -236,10 +240,7 @@ class TokenService:
 
     def count(self, name: str, event: str, number: int = 1) -> None:
         with self.lock:
-            counts = self.counts.setdefault(
-                name, {"relooks": 0, "exchanges": 0, "waits": 0, "failures": 0}
-            )
-            counts[event] += number
+            self.counts.setdefault(name, dict.fromkeys(EVENTS, 0))[event] += number
             self.counts.move_to_end(name)
             if len(self.counts) > KEYS_MOST:
                 self.counts.popitem(last=False)

@@ -213,12 +213,12 @@ def connect() -> None:
 
 def on_save(*, instance: Model, using: str, created: bool, **kwargs: object) -> None:
     if isinstance(instance, CertnCredential):
-        _service.credential_changed(instance, using, created=created, is_deleted=False)
+        _service.credential_changed(instance, using, is_new_or_gone=created)
 
 
 def on_delete(*, instance: Model, using: str, **kwargs: object) -> None:
     if isinstance(instance, CertnCredential):
-        _service.credential_changed(instance, using, created=False, is_deleted=True)
+        _service.credential_changed(instance, using, is_new_or_gone=True)
 
 
 def on_migrate(**kwargs: object) -> None:
