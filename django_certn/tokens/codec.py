@@ -3,7 +3,7 @@
 Whatever this version does not write is a miss: another shape, ``NaN``, ``1e308``, ``null``.
 """
 
-import math
+import sys
 from typing import Any
 
 from django_certn.tokens.held import Issue
@@ -38,4 +38,5 @@ def load_forced(entry: dict[str, Any], now: Moment) -> Forced | None:
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Return whether it is a number that a finite float can hold, so NaN is none."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]

@@ -120,6 +120,7 @@ def test_what_cannot_be_read_is_a_miss(shared, found):
         {"until": "soon", "token": "fake"},
         {"until": math.inf, "token": "fake"},
         {"until": None, "token": "fake"},
+        pytest.param({"until": 10**400, "token": "fake"}, id="until, too large for a float"),
         {"token": None, "times": [1, 2, 3]},
         {"token": "", "times": [1, 2, 3]},
         {"token": 7, "times": [1, 2, 3]},
@@ -130,6 +131,9 @@ def test_what_cannot_be_read_is_a_miss(shared, found):
         {"token": "fake", "times": [True, 2, 3]},
         {"token": "fake", "times": [math.nan, math.nan, math.nan]},
         {"token": "fake", "times": [0, 1e308, 0]},
+        pytest.param(
+            {"token": "fake", "times": [0, 10**400, 0]}, id="times, too large for a float"
+        ),
         {"token": "fake", "times": [1_800_000_000, 1_700_000_000, 0]},
         {"dropped": "fake"},
         {"dropped": [1, 2]},
