@@ -111,7 +111,3 @@ class HeldToken:
             return False
         then = now.after(min_validity)
         return then.monotonic <= self.ends_at.monotonic and then.wall <= self.ends_at.wall
-
-    def is_due(self, now: Moment) -> bool:
-        """Return whether its renewal should start."""
-        return self.renew_at.reached(now)

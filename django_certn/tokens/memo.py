@@ -53,14 +53,11 @@ class Memo:
         "token_until_wall",
     )
 
-    authorization: MaskedStr
-    base_url: str
     token: AccessToken | None
-    generation: int
 
     def __init__(self, look: "Look", slot: str, held: HeldToken, clocks: Clocks) -> None:
         until = earliest(next_look(look.at, clocks), held.usable_until)
-        if not held.is_due(clocks.now()):
+        if not held.renew_at.reached(clocks.now()):
             until = earliest(until, held.renew_at)
         self.authorization, self.base_url = held.access.authorization, held.access.base_url
         self.token, self.slot, self.pk = held.access, slot, look.pk

@@ -102,7 +102,7 @@ class Renewal:
             return Outcome(failure=known.failure) if settled else None
         if not token.is_usable(now, request.min_validity):
             return Outcome(token, is_final=True) if known.forced else None
-        is_left = request.is_background and token.is_due(now)
+        is_left = request.is_background and token.renew_at.reached(now)
         return None if is_left else Outcome(token)
 
     def look(self, slot: str, base_url: str) -> Known:

@@ -68,7 +68,6 @@ class Moment(NamedTuple):
         return now.monotonic >= self.monotonic or now.wall >= self.wall
 
 
-NEVER = Moment(float("inf"), float("inf"))
 LONG_AGO = Moment(float("-inf"), float("-inf"))
 
 
