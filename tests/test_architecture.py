@@ -218,7 +218,6 @@ ROOMS = [
     "memo",
     "single_flight",
     "cache_worker",
-    "codec",
     "shared_cache",
     "outcome",
     "waiting",

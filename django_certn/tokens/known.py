@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from django_certn import exceptions
 from django_certn.exceptions import Status, TokenError
@@ -23,7 +23,7 @@ from django_certn.tokens.timing import (
     Moment,
 )
 
-__all__ = ["Failure", "Forced", "Known", "KnownKeys", "merge"]
+__all__ = ["Failure", "Forced", "Known", "KnownKeys", "in_force", "merge"]
 
 KINDS: dict[str, type[TokenError]] = {
     kind.status: kind
@@ -91,6 +91,9 @@ class Forced(NamedTuple):
     until: Moment
 
 
+Noted = TypeVar("Noted", Failure, Forced)
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of one key. Nothing here holds the key itself, or a name.
@@ -118,20 +121,23 @@ def merge(mine: Known, theirs: Known | None, now: Moment) -> Known:
     """
     if theirs is None:
         theirs = Known(failure=mine.failure)
-    token, theirs_token = usable(mine.token, theirs.dropped, now), theirs.token
-    theirs_token = usable(theirs_token, mine.dropped, now)
+    token = usable(mine.token, theirs.dropped, now)
+    theirs_token = usable(theirs.token, mine.dropped, now)
     if token and theirs_token and token.shared.value == theirs_token.shared.value:
         # Its end is known better here, where no clock is set; its renewal may have moved.
         token = replace(token, shared=theirs_token.shared, renew_at=theirs_token.renew_at)
     elif theirs_token:
         token = theirs_token
-    failure, forced = theirs.failure, theirs.forced or mine.forced
     return Known(
         token,
-        failure if failure and not failure.until.reached(now) else None,
+        in_force(theirs.failure, now),
         theirs.dropped or mine.dropped,
-        forced if forced and not forced.until.reached(now) else None,
+        in_force(theirs.forced or mine.forced, now),
     )
+
+
+def in_force(noted: Noted | None, now: Moment) -> Noted | None:
+    return None if noted is None or noted.until.reached(now) else noted
 
 
 def usable(token: HeldToken | None, dropped: Issue | None, now: Moment) -> HeldToken | None:

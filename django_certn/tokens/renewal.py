@@ -14,11 +14,10 @@ from django_certn.conf import conf
 from django_certn.exceptions import CertnConfigurationError, TokenError
 from django_certn.keys import Key
 from django_certn.tokens.held import HeldToken, Issue, SharedToken
-from django_certn.tokens.known import Failure, Forced, Known, KnownKeys, merge
+from django_certn.tokens.known import Failure, Forced, Known, KnownKeys, in_force, merge
 from django_certn.tokens.outcome import Outcome, Request
 from django_certn.tokens.shared_cache import CacheDownError, Lock, SharedCache
 from django_certn.tokens.timing import (
-    ASK_EVERY,
     BACK_OFF_LEAST,
     BACK_OFF_MOST,
     FORCED_EVERY,
@@ -234,16 +233,13 @@ class Renewal:
         Returns:
             ``None`` when it is granted, else the one that was granted earlier.
         """
-        answer = self.shared.claim(slot, issue)
+        earlier, is_counted = None, False
+        with suppress(CacheDownError):
+            earlier, is_counted = self.shared.claim(slot, issue), True
         now = self.clocks.now()
         with self.keys.lock:
-            earlier = self.keys.get(slot).forced
-            if answer is True or (answer is None and (not earlier or earlier.until.reached(now))):
-                earlier = None
-            elif isinstance(answer, Forced):
-                earlier = answer
-            elif answer is False:  # by whom, and until when, cannot be read
-                earlier = Forced(None, now.after(ASK_EVERY))
+            if not is_counted:
+                earlier = in_force(self.keys.get(slot).forced, now)
             forced = earlier or Forced(issue, now.after(FORCED_EVERY))
             self.keys.update(slot, lambda known: replace(known, forced=forced))
         return earlier

@@ -4,6 +4,7 @@ import json
 import math
 import secrets
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -15,13 +16,14 @@ from django_certn.fields import decrypt, encrypt
 from django_certn.keys import Key
 from django_certn.secret import MaskedStr
 from django_certn.tokens.cache_worker import CacheDownError, CacheWorker
-from django_certn.tokens.codec import is_number, load_failure, load_forced, load_issue
 from django_certn.tokens.held import HeldToken, Issue, SharedToken
-from django_certn.tokens.known import Failure, Forced, Known
+from django_certn.tokens.known import KINDS, Failure, Forced, Known
 from django_certn.tokens.timing import (
+    ASK_EVERY,
     CLOCK_SKEW,
     FORCED_EVERY,
     LIFE_MOST,
+    RETRY_AFTER_MOST,
     Clocks,
     Moment,
 )
@@ -103,57 +105,55 @@ class SharedCache:
     def write_token(self, slot: str, token: SharedToken, *, only_if_absent: bool = False) -> None:
         """Write a token; an entry that is there stays when asked to, for it may be newer."""
         times = [token.issued_at, token.expires_at, token.renew_at]
-        entry = self.seal(slot, token.expires_at, {"token": token.value, "times": times})
-        seconds = ttl(token.expires_at - self.clocks.wall())
-        name = "add" if only_if_absent else "set"
-        self.put(lambda cache: getattr(cache, name)(slot, entry, seconds))
+        content = {"token": token.value, "times": times}
+        self.write(slot, slot, token.expires_at, content, "add" if only_if_absent else "set")
 
     def write_dropped(self, slot: str, token: SharedToken) -> None:
         """Write that a token was dropped: were it deleted, a process that has it put it back."""
-        entry = self.seal(slot, token.expires_at, {"dropped": token.issue})
-        seconds = ttl(token.expires_at - self.clocks.wall())
-        self.put(lambda cache: cache.set(slot, entry, seconds))
+        self.write(slot, slot, token.expires_at, {"dropped": token.issue})
 
     def write_failure(self, slot: str, failure: Failure) -> None:
         everywhere, here = failure_slots(slot)
         # Without an answer it is the network, which another host may well get through.
         key = here if failure.http_status is None else everywhere
         codes = [failure.status, failure.http_status, failure.error_code, failure.retry_after]
-        entry = self.seal(slot, failure.until.wall, {"failure": codes})
-        seconds = ttl(failure.until.wall - self.clocks.wall())
-        self.put(lambda cache: cache.set(key, entry, seconds))
+        self.write(key, slot, failure.until.wall, {"failure": codes})
+
+    def write(
+        self, key: str, slot: str, until: float, content: dict[str, Any], how: str = "set"
+    ) -> None:
+        entry, seconds = self.seal(slot, until, content), math.ceil(until - self.clocks.wall())
+        self.put(lambda cache: getattr(cache, how)(key, entry, max(1, seconds)))
 
     def clear_failure(self, slot: str) -> None:
         self.put(lambda cache: cache.delete_many(failure_slots(slot)))
 
-    def claim(self, slot: str, issue: Issue | None) -> Forced | bool | None:
+    def claim(self, slot: str, issue: Issue | None) -> Forced | None:
         """Claim the one forced renewal of a key in `FORCED_EVERY` seconds.
 
         Returns:
-            Whether it is granted, or what it was granted for earlier; ``None`` when the cache does
-            not keep count.
+            ``None`` when it is granted, else the one that was granted earlier.
+
+        Raises:
+            CacheDownError: the cache does not keep count.
         """
-        key, until = f"{slot}:forced", self.clocks.wall() + FORCED_EVERY
-        entry = self.seal(slot, until, {"forced": issue})
-        try:
-            is_added, found = self.call(
-                lambda cache: (bool(cache.add(key, entry, FORCED_EVERY)), cache.get(key))
-            )
-        except CacheDownError:
-            return None
+        key = f"{slot}:forced"
+        entry = self.seal(slot, self.clocks.wall() + FORCED_EVERY, {"forced": issue})
+        is_added, found = self.call(
+            lambda cache: (bool(cache.add(key, entry, FORCED_EVERY)), cache.get(key))
+        )
         if found is None:
+            raise CacheDownError
+        if is_added:
             return None
         now = self.clocks.now()
-        return is_added or load_forced(self.unseal(slot, found, now), now) or False
+        unreadable = Forced(None, now.after(ASK_EVERY))
+        return load_forced(self.unseal(slot, found, now), now) or unreadable
 
     # The lock
 
     def lock(self, slot: str, seconds: float) -> Lock:
-        """Take the lock, or return the one that another holds.
-
-        Args:
-            slot: what is locked.
-            seconds: so long the holder may take.
+        """Take the lock of a slot for so many seconds, or return the one that another holds.
 
         Raises:
             CacheDownError: no lock is to be had.
@@ -188,32 +188,30 @@ class SharedCache:
         key = f"{slot}:lock"
         self.put(lambda cache: cache.get(key) == value and cache.delete(key))
 
-    # The codec: an entry is encrypted, and says inside for which slot and until when it holds
+    # The codec: an entry is encrypted, and says inside for which slot and until when it holds.
+    # Whatever this version does not write is a miss: another shape, ``NaN``, ``1e308``, ``null``.
 
     def seal(self, slot: str, until: float, content: dict[str, Any]) -> str:
         return encrypt(json.dumps({"v": VERSION, "slot": slot, "until": until, **content}))
 
     def unseal(self, slot: str, value: object, now: Moment) -> dict[str, Any]:
         """Return what was sealed for that slot and is in force; all else is a miss."""
-        text = decrypt(value) if isinstance(value, str) else None
         entry: Any = None
         with suppress(ValueError, RecursionError):
-            entry = json.loads(text) if text is not None else None
+            entry = json.loads(decrypt(value) or "null") if isinstance(value, str) else None
         if not isinstance(entry, dict) or entry.get("v") != VERSION or entry.get("slot") != slot:
             return {}
         until: Any = entry.get("until")
         return entry if is_number(until) and now.wall < until <= now.wall + LIFE_MOST * 2 else {}
 
     def load_token(self, entry: dict[str, Any], base_url: str) -> HeldToken | None:
-        value, times = entry.get("token"), entry.get("times")
-        if not isinstance(value, str) or not value or not isinstance(times, list):
-            return None
-        if len(times) != len(SharedToken.__slots__) - 1 or not all(map(is_number, times)):
-            return None
-        token = SharedToken(MaskedStr(value), *times)
-        if not 0 < token.expires_at - token.issued_at <= LIFE_MOST + CLOCK_SKEW:
-            return None
-        return HeldToken.of(token, base_url, self.clocks)
+        match entry:
+            case {"token": str(value), "times": [_, _, _] as times}:
+                if value and all(map(is_number, times)):
+                    token = SharedToken(MaskedStr(value), *times)
+                    if 0 < token.expires_at - token.issued_at <= LIFE_MOST + CLOCK_SKEW:
+                        return HeldToken.of(token, base_url, self.clocks)
+        return None
 
 
 def failure_slots(slot: str) -> list[str]:
@@ -222,5 +220,30 @@ def failure_slots(slot: str) -> list[str]:
     return [f"{slot}:failed", f"{slot}:failed:{host.hexdigest()[:16]}"]
 
 
-def ttl(seconds: float) -> int:
-    return max(1, math.ceil(seconds))
+def load_failure(entry: dict[str, Any], now: Moment) -> Failure | None:
+    match entry.get("failure"):
+        case [str(status), int() | None as answer, str(code), int() | None as retry_after]:
+            left = entry["until"] - now.wall
+            is_sane = bool not in (type(answer), type(retry_after)) and left <= RETRY_AFTER_MOST
+            if status in KINDS and is_sane:
+                return Failure(status, answer, code, retry_after, now.after(left))
+    return None
+
+
+def load_issue(value: object) -> Issue | None:
+    match value:
+        case [str(fingerprint), int() | float() as issued_at]:
+            return Issue(fingerprint, issued_at)
+    return None
+
+
+def load_forced(entry: dict[str, Any], now: Moment) -> Forced | None:
+    if "forced" not in entry:
+        return None
+    left = min(entry["until"] - now.wall, FORCED_EVERY)
+    return Forced(load_issue(entry["forced"]), now.after(left))
+
+
+def is_number(value: object) -> bool:
+    """Return whether it is a number that a finite float can hold, so NaN is none."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]

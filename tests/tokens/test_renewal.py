@@ -49,7 +49,7 @@ class Shared:
         self.known = Known(dropped=token.issue)
 
     def claim(self, slot, issue):
-        return None
+        raise CacheDownError
 
 
 @pytest.fixture
