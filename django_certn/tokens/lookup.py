@@ -95,8 +95,9 @@ class Lookup:
         memo = self.good()
         if memo and memo.is_current(parts.clocks.now(), self.min_validity):
             return memo
-        self.look = Look(parts.clocks.now(), parts.memos.generation)
-        opened = self.look.transaction = parts.memos.open_transaction(*self.place)
+        at, generation = parts.clocks.now(), parts.memos.generation
+        opened = parts.memos.open_transaction(*self.place)
+        self.look = Look(at, generation, opened)
         if opened and (private := opened.good(self.look.at, self.min_validity)):
             memo = private
             if memo.is_current(self.look.at, self.min_validity):
@@ -112,21 +113,13 @@ class Lookup:
         except CertnConfigurationError:
             self.forget()
             raise
-        if row is None:
-            assert memo is not None  # noqa: S101 - for mypy: nobody else is let go without a row
-            return memo
+        if isinstance(row, Memo):
+            return row
         self.look.pk = row.pk
         self.label, self.base_url = row.key.name, row.key.environment.base_url
         parts.count(self.label, "relooks")
         if row.key.environment.scheme == Scheme.API_KEY:
-            return self.put(
-                Memo.of_api_key(
-                    self.look,
-                    row.key.client_secret.reveal(),
-                    self.base_url,
-                    parts.clocks,
-                )
-            )
+            return self.put(Memo.of_api_key(self.look, row.key, parts.clocks))
         return self.find_token(row.key, memo)
 
     def find_token(self, key: Key, memo: Memo | None) -> Memo | Future[Outcome]:
@@ -152,25 +145,24 @@ class Lookup:
         flight.add_done_callback(self.note)
         return found
 
-    def read_row(self, memo: Memo | None) -> Row | None:
+    def read_row(self, memo: Memo | None) -> Row | Memo:
         """Read the row, once for all that ask at this moment.
 
         Returns:
-            ``None`` when another caller is at it and the memo may be handed out meanwhile.
+            The memo, if there is one to be handed out while another caller reads the row.
         """
+        load = partial(self.parts.load, self.name)
         if self.look.transaction:  # which sees what nobody else should, and is seen by nobody
-            return self.parts.load(self.name)
+            return load()
         future, is_mine = self.parts.looks.begin(self.place.memo)
         if is_mine:
-            return self.parts.looks.carry(
-                self.place.memo, future, partial(self.parts.load, self.name)
-            )
+            return self.parts.looks.carry(self.place.memo, future, load)
         if memo is not None:
-            return None
+            return memo
         try:
             return future.result(min(SHARED_LOOK_WAIT, self.seconds_left()))
         except TimeoutError:
-            return self.parts.load(self.name)
+            return load()
         except (DatabaseError, CertnConfigurationError) as error:
             shared = copy(error)  # one of its own for each caller
         raise shared
@@ -217,11 +209,11 @@ class Lookup:
             if not is_enough and not outcome.is_final and self.seconds_left():
                 return None
             return self.keep(outcome.token)
-        if outcome.failure is None or (outcome.was_cut and self.seconds_left()):
-            if not self.seconds_left():
-                raise self.out_of_time()
-            return None
-        raise outcome.failure.error(str(self.name), self.base_url)
+        if outcome.failure and not (outcome.was_cut and self.seconds_left()):
+            raise outcome.failure.error(str(self.name), self.base_url)
+        if not self.seconds_left():
+            raise self.out_of_time()
+        return None
 
 
 def is_missing_table(error: DatabaseError, using: str | None) -> bool:

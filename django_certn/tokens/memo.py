@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from django.db import connections, transaction
 
+from django_certn.keys import Key
 from django_certn.secret import MaskedStr
 from django_certn.tokens.held import HeldToken
 from django_certn.tokens.timing import (
@@ -67,14 +69,15 @@ class Memo:
         self.ends_at, self.ends_at_wall = held.ends_at
 
     @classmethod
-    def of_api_key(cls, look: "Look", key: MaskedStr, base_url: str, clocks: Clocks) -> "Memo":
+    def of_api_key(cls, look: "Look", key: Key, clocks: Clocks) -> "Memo":
         """Return the memo of an API key, which has neither token nor end.
 
         The header is the one that CertnCentric documents:
         https://centric-api-docs.certn.co/reference/authentication.md
         """
         self = cls.__new__(cls)
-        self.authorization, self.base_url = MaskedStr(f"Api-Key {key}"), base_url
+        self.authorization = MaskedStr(f"Api-Key {key.client_secret.reveal()}")
+        self.base_url = key.environment.base_url
         self.token, self.slot, self.pk = None, "", look.pk
         self.good_until, self.generation = look.at.after(API_KEY_OUTAGE), look.generation
         self.header_until, self.header_until_wall = next_look(look.at, clocks)
@@ -106,14 +109,14 @@ class Memo:
             self.token_until, self.token_until_wall = until
 
 
+@dataclass(slots=True)
 class Look:
     """One look at a row: when it began, what it saw, and in which transaction if one was open."""
 
-    __slots__ = ("at", "generation", "pk", "transaction")
-
-    def __init__(self, at: Moment, generation: int, pk: object = None) -> None:
-        self.at, self.generation, self.pk = at, generation, pk
-        self.transaction: OpenTransaction | None = None
+    at: Moment
+    generation: int
+    transaction: "OpenTransaction | None"
+    pk: object = None
 
 
 def next_look(at: Moment, clocks: Clocks) -> Moment:
