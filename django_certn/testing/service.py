@@ -135,13 +135,13 @@ class FakeService(TokenService):
 
     # Calls for a header
 
-    def find_header(self, name: Name, timeout: float) -> Memo:
+    def find_header(self, name: Name) -> Memo:
         self.note("headers", name)
-        return super().find(name, 0, timeout)
+        return super().find(name)
 
-    async def afind_header(self, name: Name, timeout: float) -> Memo:  # noqa: ASYNC109
+    async def afind_header(self, name: Name) -> Memo:
         self.note("headers", name)
-        return await super().afind(name, 0, timeout)
+        return await super().afind(name)
 
     # Verifications: they take the row where there is one, and ask the endpoint about its key
 

@@ -97,11 +97,11 @@ class TokenService(Parts):
 
     # Of either kind of key; the service of a test tells these calls from those for a token.
 
-    def find_header(self, name: Name, timeout: float) -> Memo:
-        return self.find(name, 0, timeout)
+    def find_header(self, name: Name) -> Memo:
+        return self.find(name)
 
-    async def afind_header(self, name: Name, timeout: float) -> Memo:  # noqa: ASYNC109
-        return await self.afind(name, 0, timeout)
+    async def afind_header(self, name: Name) -> Memo:
+        return await self.afind(name)
 
     # After a 401
 
@@ -122,14 +122,14 @@ class TokenService(Parts):
             self.memos.forget(lambda _, memo: memo.token is not None and memo.token.value == token)
         return was_dropped
 
-    def replace(self, name: Name, refused: str, timeout: float) -> Memo | None:
+    def replace(self, name: Name, refused: str) -> Memo | None:
         self.let_go(name, refused)
-        memo = self.find_header(name, timeout)
+        memo = self.find_header(name)
         return memo if memo.authorization != refused else None
 
-    async def areplace(self, name: Name, refused: str, timeout: float) -> Memo | None:  # noqa: ASYNC109
+    async def areplace(self, name: Name, refused: str) -> Memo | None:
         await sync_to_async(self.let_go)(name, refused)
-        memo = await self.afind_header(name, timeout)
+        memo = await self.afind_header(name)
         return memo if memo.authorization != refused else None
 
     def let_go(self, name: Name, refused: str) -> None:

@@ -120,12 +120,13 @@ def token_of(memo: Memo, name: Name) -> AccessToken:
     return memo.token
 
 
-def authorization(name: Name = "default", *, timeout: float = 20.0) -> Memo:
+def authorization(name: Name = "default") -> Memo:
     """Return the header of a credential of either kind, and where it may be sent.
+
+    It takes 20 seconds at most, as `get_token` does.
 
     Args:
         name: as for `get_token`.
-        timeout: seconds for the whole call.
 
     Raises:
         CertnError: what `get_token` raises.
@@ -141,21 +142,20 @@ def authorization(name: Name = "default", *, timeout: float = 20.0) -> Memo:
         and service.wall() < memo.header_until_wall
     ):
         return memo
-    return service.find_header(name, timeout)
+    return service.find_header(name)
 
 
-async def aauthorization(name: Name = "default", *, timeout: float = 20.0) -> Memo:  # noqa: ASYNC109
+async def aauthorization(name: Name = "default") -> Memo:
     """Return what `authorization` returns; the event loop is never blocked."""
-    return await _service.afind_header(name, timeout)
+    return await _service.afind_header(name)
 
 
-def replace(name: Name, refused: str, *, timeout: float = 20.0) -> Memo | None:
+def replace(name: Name, refused: str) -> Memo | None:
     """After a 401: let go of what was refused, and return what is in force now.
 
     Args:
         name: as for `get_token`.
         refused: the value of the header that was refused.
-        timeout: seconds for the whole call.
 
     Returns:
         ``None`` when what is in force is what was refused.
@@ -163,12 +163,12 @@ def replace(name: Name, refused: str, *, timeout: float = 20.0) -> Memo | None:
     Raises:
         CertnError: what `get_token` raises.
     """
-    return _service.replace(name, refused, timeout)
+    return _service.replace(name, refused)
 
 
-async def areplace(name: Name, refused: str, *, timeout: float = 20.0) -> Memo | None:  # noqa: ASYNC109
+async def areplace(name: Name, refused: str) -> Memo | None:
     """Return what `replace` returns; the event loop is never blocked."""
-    return await _service.areplace(name, refused, timeout)
+    return await _service.areplace(name, refused)
 
 
 def invalidate_token(name: Name, token: AccessToken | str) -> bool:
