@@ -52,7 +52,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: TokenError, now: Moment) -> "Failure":
-        until = now.after(remembered_for(error.status, error.http_status, error.retry_after))
+        until = now.after(remembered_for(error))
         return cls(error.status, error.http_status, error.error_code, error.retry_after, until)
 
     def error(self, name: str, base_url: str) -> TokenError:
@@ -69,12 +69,12 @@ class Failure:
         )
 
 
-def remembered_for(status: str, http_status: int | None, retry_after: int | None) -> int:
+def remembered_for(error: TokenError) -> int:
     """Return how many seconds a failure is remembered."""
-    if status in (Status.REJECTED, Status.RETIRED):
+    if error.status in (Status.REJECTED, Status.RETIRED):
         return REMEMBER_VERDICT
-    if http_status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        asked = retry_after or REMEMBER_NETWORK
+    if error.http_status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        asked = error.retry_after or REMEMBER_NETWORK
         return min(max(asked, RETRY_AFTER_LEAST), RETRY_AFTER_MOST)
     return REMEMBER_NETWORK
 

@@ -7,7 +7,6 @@ from concurrent.futures import wait
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 
-from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
 from django_certn import tenancy
@@ -121,16 +120,6 @@ class TokenService(Parts):
         if held is None or held.shared.value != token:
             self.memos.forget(lambda _, memo: memo.token is not None and memo.token.value == token)
         return was_dropped
-
-    def replace(self, name: Name, refused: str) -> Memo | None:
-        self.let_go(name, refused)
-        memo = self.find_header(name)
-        return memo if memo.authorization != refused else None
-
-    async def areplace(self, name: Name, refused: str) -> Memo | None:
-        await sync_to_async(self.let_go)(name, refused)
-        memo = await self.afind_header(name)
-        return memo if memo.authorization != refused else None
 
     def let_go(self, name: Name, refused: str) -> None:
         """Drop the token of a header that was refused; of an API key, look at the row again."""

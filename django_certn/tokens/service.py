@@ -2,6 +2,7 @@
 
 import os
 
+from asgiref.sync import sync_to_async
 from django.core.signals import setting_changed
 from django.db.models import Model
 from django.db.models.signals import post_delete, post_migrate, post_save
@@ -163,12 +164,18 @@ def replace(name: Name, refused: str) -> Memo | None:
     Raises:
         CertnError: what `get_token` raises.
     """
-    return _service.replace(name, refused)
+    service = _service
+    service.let_go(name, refused)
+    memo = service.find_header(name)
+    return memo if memo.authorization != refused else None
 
 
 async def areplace(name: Name, refused: str) -> Memo | None:
     """Return what `replace` returns; the event loop is never blocked."""
-    return await _service.areplace(name, refused)
+    service = _service
+    await sync_to_async(service.let_go)(name, refused)
+    memo = await service.afind_header(name)
+    return memo if memo.authorization != refused else None
 
 
 def invalidate_token(name: Name, token: AccessToken | str) -> bool:
