@@ -175,10 +175,3 @@ def place_of(error: BaseException) -> str:
     for frame, line in walk_tb(error.__traceback__):
         place = f"{Path(frame.f_code.co_filename).name}, line {line}"
     return place
-
-
-def without_frames(error: BaseException) -> BaseException:
-    """Take the frames off an error, which hold a key and a token; a note says where it was."""
-    error.add_note(f"In {place_of(error)}.")
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)

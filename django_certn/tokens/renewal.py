@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from django_certn.answers import TokenResponse
 from django_certn.conf import conf
-from django_certn.exceptions import CertnConfigurationError, TokenError
+from django_certn.exceptions import CertnConfigurationError, CertnError, TokenError
 from django_certn.keys import Key
 from django_certn.tokens.held import HeldToken, Issue, SharedToken
 from django_certn.tokens.known import Failure, Forced, Known, KnownKeys, in_force, merge
@@ -27,6 +27,8 @@ from django_certn.tokens.timing import (
 from django_certn.tokens.waiting import Waiting
 
 __all__ = ["Renewal"]
+
+Answer = TokenResponse | TokenError | CertnConfigurationError
 
 
 class Renewal:
@@ -143,9 +145,7 @@ class Renewal:
             self.shared.write_failure(request.slot, failure)
         return Outcome(failure=failure, was_cut=was_cut)
 
-    def exchange_now(
-        self, key: Key, slot: str, timeout: float
-    ) -> tuple[Outcome, TokenResponse | TokenError | CertnConfigurationError]:
+    def exchange_now(self, key: Key, slot: str, timeout: float) -> tuple[Outcome, Answer]:
         """Make an exchange whatever is known; return what it brought to others, and to the caller.
 
         Other processes wait for it as for any, if nobody else holds the lock.
@@ -165,9 +165,7 @@ class Renewal:
             if lock and lock.is_mine:
                 self.shared.unlock(slot, lock.value)
 
-    def make_exchange(
-        self, key: Key, budget: float
-    ) -> TokenResponse | TokenError | CertnConfigurationError:
+    def make_exchange(self, key: Key, budget: float) -> Answer:
         """Make and count one exchange; return the answer, or the error without its frames."""
         self.count(key.name, "exchanges")
         try:
@@ -186,9 +184,7 @@ class Renewal:
         self.shared.write_token(slot, shared)
         return held
 
-    def back_off(
-        self, slot: str, held: HeldToken, error: TokenError | CertnConfigurationError
-    ) -> HeldToken:
+    def back_off(self, slot: str, held: HeldToken, error: CertnError) -> HeldToken:
         """Put off the renewal of a token that is still valid, for all processes."""
         asked = getattr(error, "retry_after", None) or 0
         wait = max(self.clocks.between(BACK_OFF_LEAST, BACK_OFF_MOST), min(asked, BACK_OFF_MOST))

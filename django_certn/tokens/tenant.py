@@ -23,12 +23,7 @@ Name = str | CertnCredential
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is read of a row that is active.
-
-    Attributes:
-        key: its key.
-        pk: its primary key.
-    """
+    """What is read of a row that is active: its key and its primary key."""
 
     key: Key
     pk: object
