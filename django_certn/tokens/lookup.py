@@ -81,8 +81,7 @@ class Lookup:
         """Return a memo that may be handed out, though it may be time to look at the row again."""
         self.place = self.parts.place_of(self.name)
         memo = self.parts.memos.by_key.get(self.place.memo)
-        is_good = memo is not None and memo.is_good(self.parts.clocks.now(), self.min_validity)
-        return memo if is_good else None
+        return memo if memo and memo.is_good(self.parts.clocks.now(), self.min_validity) else None
 
     def start(self) -> Memo | Future[Outcome]:
         """Look at the row; return the memo of its key, or the flight that will bring a token.
@@ -98,9 +97,9 @@ class Lookup:
         at, generation = parts.clocks.now(), parts.memos.generation
         opened = parts.memos.open_transaction(*self.place)
         self.look = Look(at, generation, opened)
-        if opened and (private := opened.good(self.look.at, self.min_validity)):
+        if opened and (private := opened.good(at, self.min_validity)):
             memo = private
-            if memo.is_current(self.look.at, self.min_validity):
+            if memo.is_current(at, self.min_validity):
                 return memo
         try:
             row = self.read_row(memo)
@@ -108,7 +107,7 @@ class Lookup:
             if memo is None or is_missing_table(error, self.place.using):
                 self.forget()
                 raise
-            memo.look_again_later(self.look.at, parts.clocks)  # or each call would wait for it
+            memo.look_again_later(at, parts.clocks)  # or each call would wait for it
             return memo
         except CertnConfigurationError:
             self.forget()
@@ -127,8 +126,8 @@ class Lookup:
         self.slot = slot_of(key)
         if memo is not None and memo.slot not in ("", self.slot):
             parts.renewal.keys.forget(memo.slot)  # of the earlier key
-        held = parts.renewal.held(self.slot)
-        if held is None or not held.is_usable(parts.clocks.now(), self.min_validity):
+        held = parts.renewal.held(self.slot, self.min_validity)
+        if held is None:
             parts.count(self.label, "waits")
             if self.look.transaction and parts.renewal.keys.get(self.slot).token is None:
                 # A row that is rolled back takes what was learnt through it along.

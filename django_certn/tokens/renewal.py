@@ -53,10 +53,10 @@ class Renewal:
         self.keys, self.shared, self.clocks = keys, shared, clocks
         self.exchange, self.count = exchange, count
 
-    def held(self, slot: str) -> HeldToken | None:
-        """Return the token that this process holds, if it can be used now."""
+    def held(self, slot: str, min_validity: float = 0) -> HeldToken | None:
+        """Return the token that this process holds, if it can be used now, for so many seconds."""
         token = self.keys.get(slot).token
-        return token if token and token.is_usable(self.clocks.now()) else None
+        return token if token and token.is_usable(self.clocks.now(), min_validity) else None
 
     def get(self, request: Request) -> Outcome:
         """Return a token of the key, or why there is none.
@@ -76,8 +76,7 @@ class Renewal:
                     return self.settle(request) or self.renew(request)
                 finally:
                     self.shared.unlock(request.slot, lock.value)
-            held = self.held(request.slot)
-            if held and held.is_usable(self.clocks.now(), request.min_validity):
+            if held := self.held(request.slot, request.min_validity):
                 return Outcome(held)  # another process renews it
             if waiting.is_over_for(lock):
                 self.shared.unlock(request.slot, lock.value)
