@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from weakref import WeakValueDictionary
 
 from django.db import connections, transaction
 
@@ -146,7 +145,6 @@ class Memos:
 
     def after_fork(self) -> None:
         self.lock = threading.RLock()
-        self.private: WeakValueDictionary[Hashable, OpenTransaction] = WeakValueDictionary()
 
     def put(self, key: Hashable, memo: Memo) -> None:
         """Write a memo, unless memos were forgotten since the row was looked at."""
@@ -181,11 +179,13 @@ class Memos:
         if not connection.in_atomic_block:
             return None
         # What a savepoint sees is gone when only that is rolled back.
-        place = (key, using, threading.get_ident(), *connection.savepoint_ids)
-        opened = self.private.get(place)
-        if opened is None or opened.is_committed:
-            opened = self.private[place] = OpenTransaction(self, key, using)
-            transaction.on_commit(opened, using=using)
+        place = (self, key, threading.get_ident(), *connection.savepoint_ids)
+        # One that is rolled back may live on with a call that used it; Django has those in force.
+        for _, callback, *_ in connection.run_on_commit:
+            if isinstance(callback, OpenTransaction) and callback.place == place:
+                return callback
+        opened = OpenTransaction(self, key, using, place)
+        transaction.on_commit(opened, using=using)
         return opened
 
 
@@ -196,11 +196,10 @@ class OpenTransaction:
     holds goes with it.
     """
 
-    def __init__(self, memos: Memos, key: Hashable, using: str) -> None:
-        self.memos, self.key, self.using = memos, key, using
+    def __init__(self, memos: Memos, key: Hashable, using: str, place: tuple[object, ...]) -> None:
+        self.memos, self.key, self.using, self.place = memos, key, using, place
         self.memo: Memo | None = None
         self.undo: list[Callable[[], None]] = []
-        self.is_committed = False
 
     def good(self, now: Moment, min_validity: float) -> Memo | None:
         """Return the memo if it may be handed out, though it may be time for another look."""
@@ -213,7 +212,6 @@ class OpenTransaction:
         # A test that captures callbacks executes them as well, and is rolled back later.
         if connections[self.using].in_atomic_block:
             return
-        self.is_committed = True
         self.undo.clear()
         if self.memo is not None:
             self.memos.put(self.key, self.memo)

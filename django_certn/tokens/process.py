@@ -132,7 +132,7 @@ class TokenService(Parts):
     # What a verification takes
 
     def stored(self, name: Name, using: str | None = None) -> CertnCredential:
-        """Return the row, active or not; a name is looked up in the tenant's database, or this.
+        """Return the row, active or not; a name is looked up in that database, if one is given.
 
         Raises:
             CredentialNotFoundError: there is none.

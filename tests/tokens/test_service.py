@@ -928,6 +928,22 @@ def test_what_an_open_transaction_sees_is_shared_with_nobody(service, credential
     assert service.get_token().value == "fake-token-1"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_a_rolled_back_transaction_saw_is_not_seen_by_the_next(service, credential):
+    """Though something of the call lives on: a flight, or an error that somebody keeps."""
+    service.get_token()
+    with pytest.raises(RollBackError), transaction.atomic():
+        CertnCredential.objects.update(client_secret="fake-uncommitted")
+        service.forget_memos()
+        assert service.get_token().value == "fake-token-2"
+        with pytest.raises(CertnUnavailableError) as kept:
+            service.get_token(min_validity=11 * HOURS, timeout=0)
+        raise RollBackError
+    with transaction.atomic():
+        assert service.get_token().value == "fake-token-1"
+    assert kept.value.__traceback__
+
+
 # Both clocks
 
 
