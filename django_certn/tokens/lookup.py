@@ -8,7 +8,6 @@ different ways, and `Lookup.finish` makes the memo of what it brought.
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from copy import copy
 from functools import partial
 
 from django.db import Error as DatabaseError
@@ -24,7 +23,7 @@ from django_certn.tokens.memo import Look, Memo, Memos
 from django_certn.tokens.outcome import Outcome, Request
 from django_certn.tokens.renewal import Renewal
 from django_certn.tokens.shared_cache import slot_of
-from django_certn.tokens.single_flight import Flights
+from django_certn.tokens.single_flight import Flights, copy_of
 from django_certn.tokens.tenant import Name, Place, Row
 from django_certn.tokens.timing import SHARED_LOOK_WAIT, Clocks
 
@@ -163,7 +162,7 @@ class Lookup:
         except TimeoutError:
             return load()
         except (DatabaseError, CertnConfigurationError) as error:
-            shared = copy(error)  # one of its own for each caller
+            shared = copy_of(error)  # one of its own for each caller
         raise shared
 
     def note(self, flight: Future[Outcome]) -> None:
@@ -200,7 +199,7 @@ class Lookup:
         if (error := flight.exception()) is not None:
             if not isinstance(error, Exception):  # the thread that carried it was interrupted
                 return None
-            raise copy(error)
+            raise copy_of(error)
         outcome = flight.result()
         if outcome.token is not None:
             # A flight that somebody else started may have been content with less.

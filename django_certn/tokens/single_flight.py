@@ -12,9 +12,10 @@ from typing import Any, Generic, TypeVar
 
 from django_certn.exceptions import CertnError, CertnUnavailableError, place_of
 
-__all__ = ["Flights", "Turn", "Turns", "copy_without_frames"]
+__all__ = ["Flights", "Turn", "Turns", "copy_of", "copy_without_frames"]
 
 Result = TypeVar("Result")
+Raised = TypeVar("Raised", bound=BaseException)
 
 
 class Flights(Generic[Result]):
@@ -188,13 +189,23 @@ class Turn:
             elif isinstance(error, asyncio.CancelledError):
                 waiter.cancel()
             else:
-                waiter.set_exception(copy(error))  # one of its own for each
+                waiter.set_exception(copy_of(error))  # one of its own for each
+
+
+def copy_of(error: Raised) -> Raised:
+    """Return a copy, also of an error that its class cannot be made of by its arguments alone."""
+    try:
+        return copy(error)
+    except Exception:  # noqa: BLE001 - whatever another's class raises
+        own = type(error).__new__(type(error), *error.args)
+        own.__dict__.update(vars(error))
+        return own
 
 
 def copy_without_frames(error: BaseException) -> BaseException:
     """Return a copy that others may raise: frames hold a key and a token, causes hold frames."""
     place = place_of(error)
-    own = copy(error)
+    own = copy_of(error)
     own.__cause__ = own.__context__ = None
     if not isinstance(error, CertnError) and not hasattr(error, "__notes__"):
         own.add_note(f"In {place}.")  # of one that nobody foresaw

@@ -12,7 +12,9 @@ from django.db import connections
 from django_certn import tokens
 from django_certn.exceptions import CertnUnavailableError, CredentialRejectedError
 from django_certn.models import CertnCredential
+from django_certn.tokens.tenant import Place
 from tests.process import Process
+from tests.tokens.test_single_flight import OwnArgumentsError
 
 
 def run(call):
@@ -144,6 +146,30 @@ def test_its_errors_are_those_of_get_token(service, credential, exchanges):
     with pytest.raises(CredentialRejectedError) as raised:
         run(service.aget_token)
     assert raised.value.__context__ is None
+
+
+def fail_in_its_own_way(name):
+    raise OwnArgumentsError(code=7)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"load": fail_in_its_own_way, "place_of": lambda name: Place(name, None)},
+        {"place_of": fail_in_its_own_way},
+    ],
+    ids=["a database", "a router"],
+)
+def test_an_error_of_others_reaches_all_that_wait(new_service, parts):
+    process = new_service(**parts, has_tenants=lambda: True)
+
+    async def crowd():
+        calls = asyncio.gather(*(process.aget_token() for _ in range(3)), return_exceptions=True)
+        return await asyncio.wait_for(calls, 5)
+
+    outcomes = run(crowd)
+    assert [type(outcome) for outcome in outcomes] == [OwnArgumentsError] * 3
+    assert {outcome.code for outcome in outcomes} == {7}
 
 
 def test_it_waits_no_longer_than_its_timeout(service, credential, exchanges, caplog):

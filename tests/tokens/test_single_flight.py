@@ -36,6 +36,23 @@ def test_an_error_reaches_those_who_wait():
         Flights().join("a", crash).result(5)
 
 
+class OwnArgumentsError(Exception):
+    """`copy` calls the class with the message alone, and cannot."""
+
+    def __init__(self, *, code):
+        super().__init__(f"fake: {code}")
+        self.code = code
+
+
+def test_an_error_that_cannot_be_copied_as_others_reaches_them_too():
+    def crash():
+        raise OwnArgumentsError(code=7)
+
+    with pytest.raises(OwnArgumentsError, match="fake: 7") as raised:
+        Flights().join("a", crash).result(5)
+    assert raised.value.code == 7
+
+
 def test_it_has_landed_before_anybody_hears_of_it():
     flights = Flights()
     for number in range(50):
