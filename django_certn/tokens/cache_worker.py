@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.cache import caches
 from django.db import connections
@@ -30,20 +30,10 @@ class CacheDownError(Exception):
     """
 
 
-class Job:
-    def __init__(self, alias: str, call: Callable[[Any], Any]) -> None:
-        self.alias, self.call = alias, call
-        self.result: Future[Any] = Future()
-        self.cache: Any = None
-
-    def run(self) -> None:
-        if not self.result.set_running_or_notify_cancel():
-            return  # whoever asked waits no longer
-        try:
-            self.cache = caches[self.alias]
-            self.result.set_result(self.call(self.cache))
-        except Exception as error:  # noqa: BLE001 - each backend has errors of its own
-            self.result.set_exception(error)
+class Job(NamedTuple):
+    alias: str
+    call: Callable[[Any], Any]
+    result: Future[Any]
 
 
 class CacheWorker:
@@ -78,7 +68,7 @@ class CacheWorker:
             CacheDownError: it failed, or it took longer than the patience that there is with it,
                 in seconds of real time, waiting for a turn included.
         """
-        job = Job(alias, call)
+        job = Job(alias, call, Future())
         jobs = None if self.is_open else self.enqueue(job)
         if jobs is None:
             raise CacheDownError
@@ -141,8 +131,12 @@ def cause_of(error: BaseException) -> str:
 def work(jobs: SimpleQueue[Job | None]) -> None:
     cache = None
     while (job := jobs.get()) is not None:
-        job.run()
-        cache = job.cache or cache
+        if job.result.set_running_or_notify_cancel():  # or whoever asked waits no longer
+            try:
+                cache = caches[job.alias]
+                job.result.set_result(job.call(cache))
+            except Exception as error:  # noqa: BLE001 - each backend has errors of its own
+                job.result.set_exception(error)
         if jobs.empty():
             # The database cache opened them, and nobody else closes those of this thread.
             with suppress(Exception):
