@@ -7,11 +7,18 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
+from asgiref.sync import sync_to_async
 
 from django_certn.exceptions import CertnError
 from django_certn.origin import origin_of, require_origin
 from django_certn.tokens.memo import Memo
-from django_certn.tokens.service import aauthorization, areplace, authorization, replace
+from django_certn.tokens.service import (
+    aauthorization,
+    areplace,
+    authorization,
+    installed,
+    replace,
+)
 from django_certn.tokens.tenant import Name
 
 __all__ = ["CertnAuth"]
@@ -52,7 +59,7 @@ class CertnAuth(httpx.Auth):
             return
         if not rewind():
             with suppress(CertnError):
-                replace(self.name, memo.authorization)
+                installed().let_go(self.name, memo.authorization)
             return
         if try_again(request, memo, replace(self.name, memo.authorization)):
             yield request
@@ -67,7 +74,7 @@ class CertnAuth(httpx.Auth):
             return
         if not rewind():
             with suppress(CertnError):
-                await areplace(self.name, memo.authorization)
+                await sync_to_async(installed().let_go)(self.name, memo.authorization)
             return
         if try_again(request, memo, await areplace(self.name, memo.authorization)):
             yield request

@@ -14,7 +14,7 @@ from requests.utils import rewind_body
 from django_certn.exceptions import CertnError, UnsafeRequestError
 from django_certn.masked import MaskedStr
 from django_certn.origin import describe, origin_of, require_origin
-from django_certn.tokens.service import authorization, replace
+from django_certn.tokens.service import authorization, installed, replace
 from django_certn.tokens.tenant import Name
 
 __all__ = ["CertnAuth"]
@@ -81,7 +81,7 @@ class CertnAuth(AuthBase):
             rewind(request)
         except UnrewindableBodyError:
             with suppress(CertnError):
-                replace(self.name, refused)
+                installed().let_go(self.name, refused)
             return response
         memo = replace(self.name, refused)
         # The row may have moved to another environment meanwhile: the next request goes there.

@@ -92,6 +92,7 @@ def test_an_asynchronous_generator_is_sent_once(url, endpoint):
     earlier = get_token().value
     assert async_to_sync(post)().status_code == 401
     assert endpoint.count(PATH) == 1
+    assert endpoint.count() == 1  # nobody waits for a token that is not sent
     assert get_token().value != earlier
 
 
