@@ -115,7 +115,6 @@ class Lookup:
             return row
         self.look.pk = row.pk
         self.label, self.base_url = row.key.name, row.key.environment.base_url
-        parts.count(self.label, "relooks")
         if row.key.environment.scheme == Scheme.API_KEY:
             return self.put(Memo.of_api_key(self.look, row.key, parts.clocks))
         return self.find_token(row.key, memo)
@@ -149,21 +148,25 @@ class Lookup:
         Returns:
             The memo, if there is one to be handed out while another caller reads the row.
         """
-        load = partial(self.parts.load, self.name)
         if self.look.transaction:  # which sees what nobody else should, and is seen by nobody
-            return load()
+            return self.load()
         future, is_mine = self.parts.looks.begin(self.place.memo)
         if is_mine:
-            return self.parts.looks.carry(self.place.memo, future, load)
+            return self.parts.looks.carry(self.place.memo, future, self.load)
         if memo is not None:
             return memo
         try:
             return future.result(min(SHARED_LOOK_WAIT, self.seconds_left()))
         except TimeoutError:
-            return load()
+            return self.load()
         except (DatabaseError, CertnConfigurationError) as error:
             shared = copy_of(error)  # one of its own for each caller
         raise shared
+
+    def load(self) -> Row:
+        row = self.parts.load(self.name)
+        self.parts.count(row.key.name, "relooks")
+        return row
 
     def note(self, flight: Future[Outcome]) -> None:
         """Leave a memo of what the background found, for the tenant that the call was for."""

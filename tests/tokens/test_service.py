@@ -911,6 +911,8 @@ def test_callers_without_a_token_share_a_look_and_an_exchange(new_service, excha
         caller.join(10)
     assert len(looks) < 4
     assert exchanges.count == 1
+    counts = process.service.stats()["default"]
+    assert (counts["relooks"], counts["waits"]) == (len(looks), 16)
 
 
 @pytest.mark.django_db(transaction=True)
