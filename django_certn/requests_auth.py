@@ -30,9 +30,10 @@ class CertnAuth(AuthBase):
     then; with an API key the row is looked at again, and another key is tried once. A body that
     cannot be rewound is not sent twice: the 401 is returned.
 
-    It wins over an entry in netrc and over an ``Authorization`` header of the session. A GET that
-    is redirected to another origin goes on without the header; another method that is redirected
-    raises, since requests would turn it into a GET or send its body elsewhere.
+    It wins over an entry in netrc and over an ``Authorization`` header of the session; but after a
+    redirect on the same host requests itself sends netrc's login, save in a `CertnSession`. A GET
+    that is redirected to another origin goes on without the header; another method that is
+    redirected raises, since requests would turn it into a GET or send its body elsewhere.
 
     Args:
         name: the name of the credential, or the credential, which stands for its stored row.
