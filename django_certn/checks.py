@@ -54,8 +54,8 @@ def check_encryption_key(
         Warning(
             f"{place} holds a character that is none of URL-safe base64, and that newer Pythons "
             "will not read.",
-            hint="Write each + in it as - and each / as _. It stays the same key, and all that is "
-            "stored stays readable.",
+            hint="Write each + in it as - and each / as _. It stays the same encryption key, and "
+            "all that is stored stays readable.",
             id="django_certn.W007",
         )
         for place in places_to_respell()
@@ -119,8 +119,8 @@ def judge_rows(alias: str) -> Iterator[CheckMessage]:
         return  # the database raises it for whoever needs it
     if undecryptable:
         yield Warning(
-            "No key in FIELD_ENCRYPTION_KEY opens the secrets of these Certn credentials in the "
-            f"database {alias!r}: {listed(undecryptable)}.",
+            "No encryption key in FIELD_ENCRYPTION_KEY opens the secrets of these Certn "
+            f"credentials in the database {alias!r}: {listed(undecryptable)}.",
             hint="Put the earlier encryption key back, behind the one in force; what is stored is "
             "untouched. Only if that is lost: enter the pair or the API key again or, if nobody "
             "has it, a new pair or API key from Certn.",

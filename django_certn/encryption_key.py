@@ -33,12 +33,12 @@ LENGTH = 44  # characters
 MORE = re.compile(r"[A-Za-z0-9_/+-]{24}")
 
 RESTORE = (
-    "Put back the key that encrypted what is stored; only a site that has stored nothing makes a "
-    'new one, by python -c "from cryptography.fernet import Fernet; '
+    "Put back the encryption key that encrypted what is stored; only a site that has stored "
+    'nothing makes a new one, by python -c "from cryptography.fernet import Fernet; '
     'print(Fernet.generate_key().decode())".'
 )
 SPARE_COMMA = (
-    "Take out a comma that is one too many. If a key is missing there, "
+    "Take out a comma that is one too many. If an encryption key is missing there, "
     f"{RESTORE[0].lower()}{RESTORE[1:]}"
 )
 
@@ -134,7 +134,8 @@ def judge(place: str, key: object, *, is_one_of_many: bool) -> Mistake | None:
         return Mistake(f"{place} is empty.", SPARE_COMMA if is_one_of_many else RESTORE)
     if not isinstance(key, str | bytes):
         return Mistake(
-            f"{place} is of the type {type(key).__name__}: it has to be a key, or a list of keys.",
+            f"{place} is of the type {type(key).__name__}: it has to be an encryption key, or a "
+            "list of them.",
             RESTORE,
         )
     text = text_of(key)
@@ -145,20 +146,21 @@ def judge(place: str, key: object, *, is_one_of_many: bool) -> Mistake | None:
         return Mistake(
             f"{place} is several keys in one string.",
             f'Put commas between them and make a list, such as os.environ["{SETTING}"].split(","), '
-            "and leave the keys themselves as they are: only they open what is stored.",
+            "and leave the encryption keys themselves as they are: only they open what is stored.",
             is_unsplit=True,
         )
     if found:
         return Mistake(
-            f"{place} has something around the key.",
-            "Take out spaces, line ends, quotes and separators, and leave the key itself as it is: "
-            "only that opens what is stored.",
+            f"{place} has something around the encryption key.",
+            "Take out spaces, line ends, quotes and separators, and leave the encryption key "
+            "itself as it is: only that opens what is stored.",
         )
     return Mistake(
-        f"{place} is not a whole key: it has {len(text)} characters, and a key has {LENGTH}, "
-        "of URL-safe base64, the last an equals sign."
+        f"{place} is not a whole encryption key: it has {len(text)} characters, and one has "
+        f"{LENGTH}, of URL-safe base64, the last an equals sign."
         if len(text) != LENGTH
-        else f"{place} is no key: a key is URL-safe base64, its last character an equals sign.",
+        else f"{place} is no encryption key: one is URL-safe base64, its last character an equals "
+        "sign.",
         RESTORE,
     )
 

@@ -35,7 +35,7 @@ class Outcome(Enum):
     CHANGED = "changed meanwhile", "changed meanwhile"
     ENCRYPTED = "plain text to be encrypted", "plain text encrypted"
     PLAIN = "in plain text", "in plain text"
-    OLDER = "in need of an older key", "in need of an older key"
+    OLDER = "in need of an older encryption key", "in need of an older encryption key"
     UNREADABLE = "unreadable", "unreadable"
 
     def words(self, *, dry_run: bool) -> str:

@@ -176,7 +176,7 @@ class TestRow:
             f"Unreadable, and left as it is: {OURS} (1). "
             "Put the encryption key that opens it back, behind the first one."
         )
-        assert outcome.stderr.startswith("lost: no key in FIELD_ENCRYPTION_KEY opens it.")
+        assert outcome.stderr.startswith("lost: no encryption key in FIELD_ENCRYPTION_KEY opens")
         assert "behind the first one. Only if that is lost" in outcome.stderr
         assert outcome.counts == {"already current": 1, "unreadable": 1}
         assert column(lost) == before
@@ -251,7 +251,7 @@ class TestPlainText:
         write_column(credential, text)
         outcome = reencrypt("--encrypt-plaintext")
         assert (outcome.returncode, outcome.counts) == (1, {"unreadable": 1})
-        assert "no key in FIELD_ENCRYPTION_KEY opens it" in outcome.stderr
+        assert "no encryption key in FIELD_ENCRYPTION_KEY opens it" in outcome.stderr
         assert column(credential) == text
 
 
@@ -310,7 +310,10 @@ class TestSavedMeanwhile:
         rotate()
         meanwhile(lambda: write_column(credential, older))
         outcome = reencrypt()
-        assert (outcome.returncode, outcome.counts) == (1, {"in need of an older key": 1})
+        assert (outcome.returncode, outcome.counts) == (
+            1,
+            {"in need of an older encryption key": 1},
+        )
         assert outcome.message == (
             "Keep the encryption keys behind the first: they are needed by 1 value.\n"
             "Saved meanwhile by a process that does not have the first encryption key: "

@@ -130,6 +130,7 @@ class TestEncryptionKey:
         (message,) = checks.check_encryption_key()
         assert message.id == "django_certn.W007"
         assert message.msg.startswith("FIELD_ENCRYPTION_KEY holds a character")
+        assert "the same encryption key" in message.hint
         assert KEY[2:8] not in str(message)
 
 
@@ -221,6 +222,7 @@ class TestStoredSecrets:
         make_credential("gamma")
         (message,) = found(databases=["default"]).values()
         assert message.id == "django_certn.W001"
+        assert message.msg.startswith("No encryption key in FIELD_ENCRYPTION_KEY opens")
         assert message.msg.endswith("database 'default': 'acme', 'beta'.")
         assert "earlier encryption key" in message.hint
         assert "behind the one in force; what is stored is untouched. Only if" in message.hint

@@ -24,8 +24,8 @@ STANDARD = "+/" + KEY[2:]
 URL_SAFE = "-_" + KEY[2:]
 
 RESTORE = (
-    "Put back the key that encrypted what is stored; only a site that has stored nothing makes a "
-    'new one, by python -c "from cryptography.fernet import Fernet; '
+    "Put back the encryption key that encrypted what is stored; only a site that has stored "
+    'nothing makes a new one, by python -c "from cryptography.fernet import Fernet; '
     'print(Fernet.generate_key().decode())".'
 )
 
@@ -79,16 +79,16 @@ class TestMistakes:
     def test_cut_or_too_long(self, found, length, make):
         (said,) = found(make((KEY[:43] + KEY[:43] + KEY)[:length]))
         assert said == (
-            f"FIELD_ENCRYPTION_KEY is not a whole key: it has {length} characters, and a key has "
-            f"44, of URL-safe base64, the last an equals sign. {RESTORE}"
+            f"FIELD_ENCRYPTION_KEY is not a whole encryption key: it has {length} characters, and "
+            f"one has 44, of URL-safe base64, the last an equals sign. {RESTORE}"
         )
 
     @pytest.mark.parametrize("value", [KEY[:43] + "A", KEY[:42] + "==", "." + KEY[1:], "\xe9" * 44])
     def test_other_characters(self, found, value):
         (said,) = found(value)
         assert said == (
-            "FIELD_ENCRYPTION_KEY is no key: a key is URL-safe base64, its last character an "
-            f"equals sign. {RESTORE}"
+            "FIELD_ENCRYPTION_KEY is no encryption key: one is URL-safe base64, its last character "
+            f"an equals sign. {RESTORE}"
         )
 
     @pytest.mark.parametrize(
@@ -124,13 +124,13 @@ class TestMistakes:
     @pytest.mark.parametrize("make", [str, str.encode])
     def test_something_around_it(self, found, before, after, make):
         (said,) = found(make(before + KEY + after))
-        assert said.startswith("FIELD_ENCRYPTION_KEY has something around the key. Take out spaces")
+        assert said.startswith("FIELD_ENCRYPTION_KEY has something around the encryption key. Take")
 
     @pytest.mark.parametrize(("value", "kind"), [(5, "int"), ({KEY}, "set"), ({KEY: KEY}, "dict")])
     def test_another_type(self, found, value, kind):
         assert found(value) == [
-            f"FIELD_ENCRYPTION_KEY is of the type {kind}: it has to be a key, or a list of keys. "
-            + RESTORE
+            f"FIELD_ENCRYPTION_KEY is of the type {kind}: it has to be an encryption key, or a "
+            "list of them. " + RESTORE
         ]
 
     @pytest.mark.parametrize("value", [f"{KEY},".split(","), [KEY, None], (KEY, b"")])
@@ -138,7 +138,7 @@ class TestMistakes:
         (said,) = found(value)
         assert said == (
             "Item 2 of 2 in FIELD_ENCRYPTION_KEY is empty. Take out a comma that is one too many. "
-            f"If a key is missing there, p{RESTORE[1:]}"
+            f"If an encryption key is missing there, p{RESTORE[1:]}"
         )
 
     def test_each_bad_item_is_named(self, found):
@@ -174,7 +174,14 @@ class TestSentences:
     def test_no_new_key_before_the_earlier_one(self, found, value):
         for said in found(value):
             before, _, after = said.partition("generate_key")
-            assert not after or "ut back the key that encrypted what is stored" in before
+            assert not after or "ut back the encryption key that encrypted what is stored" in before
+
+    @pytest.mark.parametrize("value", [*WRONG, KEY[:42] + "=="])
+    def test_an_encryption_key_is_called_so(self, found, value):
+        """Certn issues keys too."""
+        for said in found(value):
+            rest = said.replace("is several keys in one string", "")
+            assert not re.search(r"(?<!encryption )\bkeys?\b", rest)
 
     @pytest.mark.parametrize("value", WRONG)
     def test_the_first_one_is_raised(self, found, value):

@@ -112,7 +112,10 @@ class TestWithoutAllModels:
         outcome = reencrypt()
         assert outcome.returncode == 1
         assert outcome.counts == {"re-encrypted": 1}
-        assert outcome.counts_of(PHONE) == {"already current": 1, "in need of an older key": 1}
+        assert outcome.counts_of(PHONE) == {
+            "already current": 1,
+            "in need of an older encryption key": 1,
+        }
         assert outcome.message == (
             "Keep the encryption keys behind the first: they are needed by 2 values.\n"
             "With --all-models, it re-encrypts bare.BareCredential.client_secret (1), "

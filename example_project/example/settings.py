@@ -25,11 +25,11 @@ SECRET_KEY = secret(
 )
 
 # It opens the stored secrets: keep it apart from the database, and back it up apart from the
-# database. Several keys are separated by commas: the first encrypts, each of them decrypts.
+# database. Several of them are separated by commas: the first encrypts, each of them decrypts.
 FIELD_ENCRYPTION_KEY = secret(
     "FIELD_ENCRYPTION_KEY",
-    "Put back the key that encrypted what is stored; only a site that has stored nothing makes a "
-    'new one, by python -c "from cryptography.fernet import Fernet; '
+    "Put back the encryption key that encrypted what is stored; only a site that has stored "
+    'nothing makes a new one, by python -c "from cryptography.fernet import Fernet; '
     'print(Fernet.generate_key().decode())".',
 ).split(",")
 

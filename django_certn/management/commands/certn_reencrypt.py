@@ -17,13 +17,13 @@ from django_certn.reencryption import Column, Outcome, Row, encrypted_columns, r
 EXIT_CODES = """\
 exit codes:
   0  everything is under the first encryption key: the others are not needed
-  1  something needs an older key, or no key opens it; 1 wins over 3
+  1  something needs an older encryption key, or none opens it; 1 wins over 3
   2  wrong call, malformed FIELD_ENCRYPTION_KEY, table not migrated
   3  a database is out of reach: run it again, what is done stays done
 """
 
 BY_NO_KEY = (
-    "no key in FIELD_ENCRYPTION_KEY opens it. Put the earlier encryption key back, behind the "
+    "no encryption key in FIELD_ENCRYPTION_KEY opens it. Put the earlier one back, behind the "
     "first one. Only if that is lost: enter the pair or the API key again or, if nobody has it, a "
     "new pair or API key from Certn."
 )
