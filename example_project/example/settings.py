@@ -25,7 +25,7 @@ SECRET_KEY = secret(
 )
 
 # It opens the stored secrets: keep it apart from the database, and back it up apart from the
-# database. Several of them are separated by commas: the first encrypts, each of them decrypts.
+# database. Several encryption keys are separated by commas: the first encrypts, each decrypts.
 FIELD_ENCRYPTION_KEY = secret(
     "FIELD_ENCRYPTION_KEY",
     "Put back the encryption key that encrypted what is stored; only a site that has stored "
