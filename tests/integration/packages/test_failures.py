@@ -104,9 +104,9 @@ def test_local():
 
 class TestCase(unittest.TestCase):
     def test_equal(self): self.assertEqual(token, "fake-other")
-    # Before 3.13, unittest formats a difference of two values of one class with "%s".
-    if sys.version_info >= (3, 13):
-        def test_both(self): self.assertEqual(token, other)
+    def test_both(self): self.assertEqual(token, other)
+    # Before 3.12, this formats the lines of a difference with "%s".
+    if sys.version_info >= (3, 12):
         def test_multi_line(self): self.assertMultiLineEqual(token, other)
     def test_in(self): self.assertIn("fake-other", token)
     def test_not_in(self): self.assertNotIn("fake", token)
