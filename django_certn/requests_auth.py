@@ -88,7 +88,10 @@ class CertnAuth(AuthBase):
         # The row may have moved to another environment meanwhile: the next request goes there.
         if memo is None or origin_of(memo.base_url) != origin_of(request.url or ""):
             return response
-        return send_again(response, memo.authorization, kwargs)
+        answer = send_again(response, memo.authorization, kwargs)
+        if answer.is_redirect:  # no hook meets this one
+            self._redirected(answer)
+        return answer
 
     def _redirected(self, response: requests.Response) -> None:
         refuse_redirect(response)

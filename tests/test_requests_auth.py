@@ -142,6 +142,18 @@ def test_a_redirect_of_another_method_raises(url, endpoint, method, status, make
     assert endpoint.count("/api/others/", method) == endpoint.count("/api/others/", "GET") == 0
 
 
+@pytest.mark.parametrize("status", [302, 307])
+@pytest.mark.parametrize("make", [requests.Session, CertnSession])
+def test_a_redirect_of_another_method_after_a_401_raises_too(url, endpoint, status, make):
+    endpoint.answer(401, path=PATH, times=1)
+    endpoint.answer(status, b"", {"Location": "/api/others/"}, path=PATH, times=1)
+    with make() as session, pytest.raises(UnsafeRequestError, match=f"HTTP {status}"):
+        session.auth = session.auth or CertnAuth()
+        session.post(url, data=b"fake body", timeout=TIMEOUT)
+    assert [request.path for request in endpoint.requests].count(PATH) == 2
+    assert endpoint.count("/api/others/", "POST") == endpoint.count("/api/others/", "GET") == 0
+
+
 def test_the_target_of_a_redirect_is_not_in_the_error(url, endpoint):
     endpoint.answer(307, b"", {"Location": "https://fake-echo.example/fake-echo"}, path=PATH)
     with pytest.raises(UnsafeRequestError) as caught:
