@@ -1,6 +1,7 @@
 """What a site's start must not load: each of its commands and workers would pay for it."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -44,6 +45,40 @@ def test_nor_do_the_commands_before_they_make_a_request(command):
     loaded = loaded_by(f"import {module}")
     assert module in loaded
     assert loaded & (PACKAGES | MODULES) == set()
+
+
+FORK = """
+import os, sys, threading, time, warnings
+from importlib.abc import MetaPathFinder
+
+warnings.simplefilter("ignore")  # of a fork beside a thread
+began = threading.Event()
+
+class Slow(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "requests":
+            began.set()
+            time.sleep(0.5)
+
+sys.meta_path.insert(0, Slow())
+
+from django_certn.tokens import exchange
+
+exchange.preload()
+assert began.wait(10)
+child = os.fork()
+if not child:
+    from django_certn import oauth
+
+    os._exit(0 if hasattr(oauth, "exchange") else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert not exchange.forking
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_meanwhile_leaves_no_module_half_loaded():
+    assert "django_certn.oauth" in loaded_by(FORK)
 
 
 def test_an_exchange_loads_it():

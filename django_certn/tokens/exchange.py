@@ -1,5 +1,6 @@
 """The exchange; what it loads is loaded with the first one or soon after, not with the site."""
 
+import os
 import sys
 import threading
 from contextlib import suppress
@@ -21,10 +22,16 @@ def exchange(key: Key, *, timeout: float) -> TokenResponse:
     Raises:
         TokenError: it brought no token.
     """
-    from django_certn import oauth
+    with loading:
+        from django_certn import oauth
 
     return oauth.exchange(key, timeout=timeout)
 
+
+# Held while it is loaded. A process that is forked in the meantime would have modules that are
+# half there, for ever, since the thread that loads them is not.
+loading = threading.RLock()
+FORK_PATIENCE = 5.0  # seconds that a fork waits for it, lest the two wait for each other
 
 preloading = threading.Event()  # or not wanted
 
@@ -39,5 +46,31 @@ def preload() -> None:
 
 
 def load_oauth() -> None:
-    with suppress(Exception):  # the first exchange raises it to its caller
+    with suppress(Exception), loading:  # the first exchange raises it to its caller
         import_module("django_certn.oauth")
+
+
+forking: set[int] = set()  # threads that are about to, and hold it
+
+
+def before_fork() -> None:
+    if loading.acquire(timeout=FORK_PATIENCE):
+        forking.add(threading.get_ident())
+
+
+def after_fork() -> None:
+    if threading.get_ident() in forking:
+        forking.discard(threading.get_ident())
+        loading.release()
+
+
+def after_fork_in_child() -> None:
+    global loading  # noqa: PLW0603
+    loading = threading.RLock()
+    forking.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=before_fork, after_in_parent=after_fork, after_in_child=after_fork_in_child
+    )
