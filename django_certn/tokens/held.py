@@ -74,8 +74,11 @@ class HeldToken:
     @classmethod
     def of(cls, shared: SharedToken, base_url: str, clocks: Clocks) -> Self | None:
         """Return it as this process holds it from now on, ``None`` if it cannot be used now."""
-        if shared.issued_at > clocks.wall() + CLOCK_SKEW:
+        now = clocks.wall()
+        if shared.issued_at > now + CLOCK_SKEW:
             return None  # the clock was set back, and nobody knows how long it still lives
+        if shared.expires_at <= now:
+            return None  # perhaps so long ago that no calendar has the day
         held = cls.issued_now(shared, base_url, clocks)
         return held if held.is_usable(clocks.now()) else None
 

@@ -131,6 +131,8 @@ def test_what_cannot_be_read_is_a_miss(shared, found):
         {"token": "fake", "times": [True, 2, 3]},
         {"token": "fake", "times": [math.nan, math.nan, math.nan]},
         {"token": "fake", "times": [0, 1e308, 0]},
+        {"token": "fake", "times": [-1e12, 1000 - 1e12, 0]},
+        {"token": "fake", "times": [-1e18, 1000 - 1e18, 0]},
         pytest.param(
             {"token": "fake", "times": [0, 10**400, 0]}, id="times, too large for a float"
         ),
