@@ -7,7 +7,7 @@ different ways, and `Lookup.finish` makes the memo of what it brought.
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 
 from django.db import Error as DatabaseError
@@ -65,6 +65,7 @@ class Lookup:
         self.parts, self.name = parts, name
         self.min_validity, self.timeout = min_validity, timeout
         self.deadline = parts.clocks.monotonic() + timeout
+        self.was_interrupted = False
 
     def seconds_left(self) -> float:
         left = self.deadline - self.parts.clocks.monotonic()
@@ -155,13 +156,13 @@ class Lookup:
             return self.parts.looks.carry(self.place.memo, future, self.load)
         if memo is not None:
             return memo
-        try:
-            return future.result(min(SHARED_LOOK_WAIT, self.seconds_left()))
-        except TimeoutError:
-            return self.load()
-        except (DatabaseError, CertnConfigurationError) as error:
-            shared = copy_of(error)  # one of its own for each caller
-        raise shared
+        wait([future], min(SHARED_LOOK_WAIT, self.seconds_left()))
+        error = future.exception() if future.done() else TimeoutError()
+        if error is None:
+            return future.result()
+        if isinstance(error, DatabaseError | CertnConfigurationError):
+            raise copy_of(error)  # one of its own for each caller
+        return self.load()  # it takes too long, or was interrupted where it was begun
 
     def load(self) -> Row:
         row = self.parts.load(self.name)
@@ -200,9 +201,12 @@ class Lookup:
         if not flight.done():
             raise self.out_of_time()
         if (error := flight.exception()) is not None:
-            if not isinstance(error, Exception):  # the thread that carried it was interrupted
-                return None
-            raise copy_of(error)
+            if isinstance(error, Exception):
+                raise copy_of(error)
+            if self.was_interrupted:  # whatever does that does it each time
+                raise CertnUnavailableError(f"No token for {str(self.name)!r}: interrupted twice.")
+            self.was_interrupted = True  # and not here, but in the thread that carried it
+            return None
         outcome = flight.result()
         if outcome.token is not None:
             # A flight that somebody else started may have been content with less.

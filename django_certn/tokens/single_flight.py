@@ -55,6 +55,10 @@ class Flights(Generic[Result]):
         except RuntimeError:  # the interpreter is shutting down, or out of threads
             self.land(slot, future)
             future.set_exception(CertnUnavailableError("No thread could be started for a token."))
+        except BaseException:  # by a signal, say: the others begin one of their own
+            self.land(slot, future)
+            future.set_exception(KeyboardInterrupt())
+            raise
         return future
 
     def begin(self, slot: Hashable) -> tuple[Future[Result], bool]:
@@ -149,15 +153,22 @@ class Turns:
         context, loop = contextvars.copy_context(), asyncio.get_running_loop()
         values = frozenset((variable, id(value)) for variable, value in context.items())
         key = (wanted, loop, values)
-        turn = self.open.get(key)
-        if turn is None:
-            turn = self.open[key] = Turn(context, partial(self.open.pop, key, None))
-            task = loop.create_task(turn.lead(run))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
-        waiter: asyncio.Future[Result] = loop.create_future()
-        turn.waiters.append(waiter)
-        return await waiter
+        while True:
+            turn = self.open.get(key)
+            if turn is None:
+                turn = self.open[key] = Turn(context, partial(self.open.pop, key, None))
+                task = loop.create_task(turn.lead(run))
+                self.tasks.add(task)
+                task.add_done_callback(self.tasks.discard)
+                task.add_done_callback(turn.end)
+            waiter: asyncio.Future[Result] = loop.create_future()
+            turn.waiters.append(waiter)
+            with suppress(LeftAloneError):
+                return await waiter
+
+
+class LeftAloneError(Exception):
+    """The task that some coroutines waited for was cancelled, and they were not."""
 
 
 class Turn:
@@ -178,6 +189,8 @@ class Turn:
         result: Any = None
         try:
             result = await run(self)
+        except (asyncio.CancelledError, GeneratorExit):
+            raise  # of this task alone
         except BaseException as raised:  # noqa: BLE001 - they wait for it
             error = copy_without_frames(raised)
         self.close()
@@ -186,10 +199,17 @@ class Turn:
                 continue
             if error is None:
                 waiter.set_result(result)
-            elif isinstance(error, asyncio.CancelledError):
-                waiter.cancel()
             else:
                 waiter.set_exception(copy_of(error))  # one of its own for each
+
+    def end(self, task: asyncio.Task[None]) -> None:
+        """Let those go on by themselves whose task was cancelled, perhaps before it began."""
+        if not task.cancelled():
+            return
+        self.close()
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_exception(LeftAloneError())
 
 
 def copy_of(error: Raised) -> Raised:
@@ -197,7 +217,9 @@ def copy_of(error: Raised) -> Raised:
     try:
         return copy(error)
     except Exception:  # noqa: BLE001 - whatever another's class raises
-        own = type(error).__new__(type(error), *error.args)
+        # Past what its class asks for: the one below it of Python's own takes these.
+        below = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
+        own: Raised = below.__new__(type(error), *error.args)
         own.__dict__.update(vars(error))
         return own
 

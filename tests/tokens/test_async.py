@@ -12,8 +12,9 @@ from django.db import connections
 from django_certn import tokens
 from django_certn.exceptions import CertnUnavailableError, CredentialRejectedError
 from django_certn.models import CertnCredential
-from django_certn.tokens.tenant import Place
+from django_certn.tokens.tenant import Place, Row
 from tests.process import Process
+from tests.tokens.conftest import key
 from tests.tokens.test_single_flight import OwnArgumentsError
 
 
@@ -219,3 +220,55 @@ def test_a_thread_that_is_busy_is_waited_for_no_longer_than_the_timeout(service,
             await sync_to_async(connections.close_all)()  # those of that thread
 
     asyncio.run(behind_a_long_query())
+
+
+def others(*mine):
+    return asyncio.all_tasks() - {asyncio.current_task(), *mine}
+
+
+def test_a_task_that_is_cancelled_before_it_begins_keeps_nobody_waiting(rowless, exchanges):
+    """The task that is shared, by whoever cancels all that a loop has."""
+
+    async def crowd():
+        first = asyncio.create_task(rowless.aget_token())
+        await asyncio.sleep(0)
+        for task in others(first):
+            task.cancel()
+        second = asyncio.create_task(rowless.aget_token())
+        return await asyncio.wait_for(asyncio.gather(first, second), 5)
+
+    assert [token.value for token in run(crowd)] == ["fake-token-1"] * 2
+    assert exchanges.count == 1
+
+
+def test_a_task_that_is_cancelled_on_its_way_keeps_nobody_waiting(rowless, exchanges):
+    exchanges.hold = threading.Event()
+
+    async def crowd():
+        call = asyncio.create_task(rowless.aget_token())
+        await until(lambda: exchanges.count)
+        for task in others(call):
+            task.cancel()
+        await asyncio.sleep(0.02)
+        exchanges.hold.set()
+        return await asyncio.wait_for(call, 5)
+
+    assert run(crowd).value == "fake-token-1"
+    assert exchanges.count == 1
+
+
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError])
+def test_what_is_interrupted_each_time_is_tried_twice(new_service, exchanges, error):
+    def interrupt(key, *, timeout):
+        exchanges.calls.append((key, timeout))
+        raise error
+
+    process = new_service(
+        load=lambda name: Row(key(name), name),
+        place_of=lambda name: Place(name, None),
+        has_tenants=lambda: False,
+        exchange=interrupt,
+    )
+    with pytest.raises(CertnUnavailableError, match="twice"):
+        process.get_token()
+    assert exchanges.count == 2

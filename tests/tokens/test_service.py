@@ -915,6 +915,38 @@ def test_callers_without_a_token_share_a_look_and_an_exchange(new_service, excha
     assert (counts["relooks"], counts["waits"]) == (len(looks), 16)
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ZeroDivisionError])
+def test_who_is_interrupted_while_it_looks_interrupts_nobody_else(new_service, error):
+    looks, hold, outcomes = [], threading.Event(), []
+
+    def load(name):
+        looks.append(name)
+        if len(looks) == 1:
+            assert hold.wait(10)
+            raise error
+        return Row(key(name), name)
+
+    process = new_service(
+        load=load, place_of=lambda name: Place(name, None), has_tenants=lambda: False
+    )
+
+    def call():
+        try:
+            outcomes.append(process.service.find("default").token.value)
+        except BaseException as raised:  # noqa: BLE001 - what this is about
+            outcomes.append(type(raised))
+
+    callers = [threading.Thread(target=call) for _ in range(2)]
+    callers[0].start()
+    assert wait_until(lambda: looks)
+    callers[1].start()
+    time.sleep(0.1)
+    hold.set()
+    for caller in callers:
+        caller.join(10)
+    assert set(outcomes) == {error, "fake-token-1"}
+
+
 @pytest.mark.django_db(transaction=True)
 def test_what_an_open_transaction_sees_is_shared_with_nobody(service, credential):
     service.get_token()

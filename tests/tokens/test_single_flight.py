@@ -53,6 +53,25 @@ def test_an_error_that_cannot_be_copied_as_others_reaches_them_too():
     assert raised.value.code == 7
 
 
+class OwnNewError(Exception):
+    """Not even made before it is called can it be of its arguments alone."""
+
+    def __new__(cls, *, code):
+        return super().__new__(cls, f"fake: {code}")
+
+    def __init__(self, *, code):
+        self.code = code
+
+
+def test_an_error_whose_class_is_made_in_its_own_way_reaches_them_too():
+    def crash():
+        raise OwnNewError(code=7)
+
+    with pytest.raises(OwnNewError, match="fake: 7") as raised:
+        Flights().join("a", crash).result(5)
+    assert raised.value.code == 7
+
+
 def test_it_has_landed_before_anybody_hears_of_it():
     flights = Flights()
     for number in range(50):
@@ -68,6 +87,18 @@ def test_without_a_thread_there_is_an_error(monkeypatch):
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(CertnUnavailableError):
             flights.join("a", lambda: None).result(5)
+    assert flights.join("a", lambda: "well again").result(5) == "well again"
+
+
+def test_who_is_interrupted_at_the_start_leaves_nobody_waiting(monkeypatch):
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    flights = Flights()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            flights.join("a", lambda: None)
     assert flights.join("a", lambda: "well again").result(5) == "well again"
 
 
