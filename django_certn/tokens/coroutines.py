@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from typing import TypeVar
 
 from asgiref.sync import sync_to_async
 
@@ -15,7 +17,9 @@ from django_certn.tokens.single_flight import Turn, Turns
 from django_certn.tokens.tenant import Name, Place
 from django_certn.tokens.timing import COROUTINE_PATIENCE
 
-__all__ = ["Coroutines"]
+__all__ = ["Coroutines", "on_thread"]
+
+Result = TypeVar("Result")
 
 
 class Coroutines:
@@ -24,7 +28,9 @@ class Coroutines:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.turns = Turns()
-        self.due_places: set[Place] = set()  # whose rows coroutines are about to look at
+        # Whose rows coroutines are about to look at, and until when that is believed: the loop of
+        # one that does may be gone.
+        self.due_places: dict[Place, float] = {}
 
     def after_fork(self) -> None:
         self.turns.after_fork()
@@ -46,7 +52,7 @@ class Coroutines:
         good = None if self.parts.has_tenants() else lookup.good()
         if good and (
             good.is_current(self.parts.clocks.now(), min_validity)
-            or lookup.place in self.due_places
+            or self.parts.clocks.monotonic() < self.due_places.get(lookup.place, -math.inf)
         ):
             return good
         # Who joins within the same tenth of a second may have that much less time.
@@ -74,11 +80,20 @@ class Coroutines:
 
         if good is None:
             return await self.turns.join(wanted, run)
-        self.due_places.add(lookup.place)
+        self.due_places[lookup.place] = self.parts.clocks.monotonic() + COROUTINE_PATIENCE
         try:
             return await self.turns.join(wanted, run)
         finally:
-            self.due_places.discard(lookup.place)
+            self.due_places.pop(lookup.place, None)
+
+    async def let_go(self, name: Name, let_go: Callable[[], None], seconds: float) -> None:
+        """Let go of what was refused, on the thread that Django has for it."""
+        lookup = Lookup(self.parts, name, 0, seconds)
+        task = await on_thread(let_go, seconds)
+        if not task.done():
+            task.cancel()
+            raise lookup.out_of_time()
+        task.result()
 
 
 async def look(lookup: Lookup, good: Memo | None, turn: Turn) -> Memo | Future[Outcome]:
@@ -88,14 +103,20 @@ async def look(lookup: Lookup, good: Memo | None, turn: Turn) -> Memo | Future[O
         turn.close()
         return lookup.start()
 
-    looking = asyncio.ensure_future(sync_to_async(start)())
-    # It may be left alone: then nobody needs its error.
-    looking.add_done_callback(lambda task: task.cancelled() or task.exception())
     patience = COROUTINE_PATIENCE if good else math.inf
-    await asyncio.wait({looking}, timeout=min(patience, lookup.seconds_left()))
+    looking = await on_thread(start, min(patience, lookup.seconds_left()))
     if looking.done():
         return looking.result()
     if good:
         return good
     looking.cancel()
     raise lookup.out_of_time()
+
+
+async def on_thread(call: Callable[[], Result], seconds: float) -> "asyncio.Task[Result]":
+    """Return the task of a call on the thread that Django has for it, done or out of time."""
+    task = asyncio.ensure_future(sync_to_async(call)())
+    # It may be left alone: then nobody needs its error.
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    await asyncio.wait({task}, timeout=seconds)
+    return task

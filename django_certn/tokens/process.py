@@ -129,6 +129,9 @@ class TokenService(Parts):
         else:
             self.memos.drop(self.place_of(name).memo)
 
+    async def alet_go(self, name: Name, refused: str, timeout: float = 20.0) -> None:  # noqa: ASYNC109
+        await self.coroutines.let_go(name, partial(self.let_go, name, refused), timeout)
+
     # What a verification takes
 
     def stored(self, name: Name, using: str | None = None) -> CertnCredential:

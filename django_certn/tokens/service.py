@@ -2,7 +2,6 @@
 
 import os
 
-from asgiref.sync import sync_to_async
 from django.core.signals import setting_changed
 from django.db.models import Model
 from django.db.models.signals import post_delete, post_migrate, post_save
@@ -173,7 +172,7 @@ def replace(name: Name, refused: str) -> Memo | None:
 async def areplace(name: Name, refused: str) -> Memo | None:
     """Return what `replace` returns; the event loop is never blocked."""
     service = _service
-    await sync_to_async(service.let_go)(name, refused)
+    await service.alet_go(name, refused)
     memo = await service.afind_header(name)
     return memo if memo.authorization != refused else None
 

@@ -14,7 +14,7 @@ from django_certn.exceptions import CertnUnavailableError, CredentialRejectedErr
 from django_certn.models import CertnCredential
 from django_certn.tokens.tenant import Place, Row
 from tests.process import Process
-from tests.tokens.conftest import key
+from tests.tokens.conftest import key, settle
 from tests.tokens.test_single_flight import OwnArgumentsError
 
 
@@ -222,6 +222,21 @@ def test_a_thread_that_is_busy_is_waited_for_no_longer_than_the_timeout(service,
     asyncio.run(behind_a_long_query())
 
 
+def test_a_thread_that_is_busy_bounds_the_answer_to_a_401_too(rowless):
+    async def behind_a_long_query():
+        free = threading.Event()
+        busy = asyncio.ensure_future(sync_to_async(free.wait)(10))
+        await asyncio.sleep(0.05)
+        try:
+            with pytest.raises(CertnUnavailableError, match=r"within 0\.1 seconds"):
+                await rowless.service.alet_go("default", "Bearer fake-token-1", timeout=0.1)
+        finally:
+            free.set()
+            await busy
+
+    asyncio.run(behind_a_long_query())
+
+
 def others(*mine):
     return asyncio.all_tasks() - {asyncio.current_task(), *mine}
 
@@ -255,6 +270,25 @@ def test_a_task_that_is_cancelled_on_its_way_keeps_nobody_waiting(rowless, excha
 
     assert run(crowd).value == "fake-token-1"
     assert exchanges.count == 1
+
+
+def test_a_loop_that_was_left_keeps_no_other_from_looking(rowless, time_):
+    run(rowless.aget_token)
+    settle()
+    time_.pass_(13)
+
+    async def leave():
+        call = asyncio.create_task(rowless.aget_token())
+        await asyncio.sleep(0)
+        return call
+
+    loop = asyncio.new_event_loop()
+    call = loop.run_until_complete(leave())
+    time_.pass_(1)
+    run(rowless.aget_token)
+    assert rowless.stats()["default"]["relooks"] == 2
+    loop.run_until_complete(call)
+    loop.close()
 
 
 @pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError])
