@@ -143,6 +143,6 @@ def is_replayable(file: Any) -> bool:
 def seek(file: Any, position: int) -> bool:
     try:
         file.seek(position)
-    except (AttributeError, OSError, ValueError):
+    except Exception:  # noqa: BLE001 - it is closed by now, or has a seek() of its own
         return False
     return True

@@ -130,7 +130,12 @@ def rewind(request: requests.PreparedRequest) -> None:
         UnrewindableBodyError: it cannot be read again.
     """
     if request.body is not None and not isinstance(request.body, str | bytes):
-        rewind_body(request)
+        try:
+            rewind_body(request)
+        except UnrewindableBodyError:
+            raise
+        except Exception as error:  # it is closed by now, or has a seek() of its own
+            raise UnrewindableBodyError from error
 
 
 def send_again(

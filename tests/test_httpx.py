@@ -109,6 +109,25 @@ def test_a_closed_file_is_not_rewound(client, url, endpoint):
     assert endpoint.count(PATH) == 1
 
 
+def test_nor_is_a_file_with_a_seek_of_its_own(client, url, endpoint):
+    class Streaming(io.BytesIO):
+        was_read = False
+
+        def read(self, *args):
+            self.was_read = True
+            return super().read(*args)
+
+        def seek(self, *args):
+            if self.was_read:
+                raise NotImplementedError
+            return super().seek(*args)
+
+    endpoint.answer(401, path=PATH)
+    length = {"Content-Length": "4"}
+    assert client.post(url, content=Streaming(b"fake"), headers=length).status_code == 401
+    assert endpoint.count(PATH) == 1
+
+
 @pytest.mark.parametrize("status", [302, 307])
 def test_no_redirect_is_followed_unless_it_is_switched_on(client, url, endpoint, status):
     endpoint.answer(status, b"", {"Location": "/api/others/"}, path=PATH)

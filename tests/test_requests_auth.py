@@ -1,5 +1,6 @@
 """What `CertnAuth` does to requests beside what all clients have in common (test_calls.py)."""
 
+import io
 import pickle
 
 import pytest
@@ -119,6 +120,42 @@ def test_a_401_is_streamed_when_it_is_returned(url, endpoint):
     response = get(url, stream=True)
     assert response.status_code == 401
     assert response.raw.read() == b"fake body"
+
+
+class Closing(io.BytesIO):
+    """Closes itself at its end, as some wrappers of files do."""
+
+    def read(self, *args):
+        piece = super().read(*args)
+        if not piece:
+            self.close()
+        return piece
+
+
+class Streaming(io.BytesIO):
+    """Says that it cannot go back, in its own way."""
+
+    was_read = False
+
+    def read(self, *args):
+        self.was_read = True
+        return super().read(*args)
+
+    def seek(self, *args):
+        if self.was_read:
+            raise NotImplementedError
+        return super().seek(*args)
+
+
+@pytest.mark.parametrize("body", [Closing, Streaming])
+def test_a_body_that_fails_in_its_own_way_is_not_rewound(url, endpoint, body):
+    earlier = get_token().value
+    endpoint.answer(401, path=PATH)
+    with requests.Session() as session:
+        response = session.post(url, data=body(b"fake"), auth=CertnAuth(), timeout=TIMEOUT)
+    assert response.status_code == 401
+    assert endpoint.count(PATH) == 1
+    assert get_token().value != earlier
 
 
 def test_prepared_twice_it_is_one_hook(url):
