@@ -87,13 +87,13 @@ class SharedCache:
         everywhere, here = failure_slots(slot)
         keys = [slot, f"{slot}:forced", everywhere, here]
         try:
-            found = self.call(lambda cache: cache.get_many(keys))
+            found = self.call(lambda cache: list(map(cache.get_many(keys).get, keys)))
         except CacheDownError:
             return None
         if self.keeps_nothing:
             return None
         now = self.clocks.now()
-        entries = [self.unseal(slot, found.get(key), now) for key in keys]
+        entries = [self.unseal(slot, value, now) for value in found]
         failures = (load_failure(entry, now) for entry in entries[2:])
         return Known(
             self.load_token(entries[0], base_url),

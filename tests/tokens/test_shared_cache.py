@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import cache, caches
 
 from django_certn.exceptions import CertnUnavailableError, CredentialRejectedError
 from django_certn.fields import encrypt
@@ -68,6 +68,13 @@ def test_a_forced_renewal_is_granted_once(shared, token):
     assert shared.claim(SLOT, token.issue) is None
     assert shared.claim(SLOT, None).issue == token.issue
     assert shared.read(SLOT, URL).forced.issue == token.issue
+
+
+@pytest.mark.parametrize("found", [None, False, [], ""])
+def test_a_client_that_answers_with_nothing_is_a_cache_that_is_down(shared, monkeypatch, found):
+    monkeypatch.setattr(type(caches["default"]), "get_many", lambda self, keys: found)
+    assert shared.read(SLOT, URL) is None
+    assert shared.worker.is_open
 
 
 def test_an_entry_is_for_its_slot_alone(shared, token, time_):
