@@ -95,12 +95,14 @@ class Lookup:
         if memo and memo.is_current(parts.clocks.now(), self.min_validity):
             return memo
         at, generation = parts.clocks.now(), parts.memos.generation
+        for earlier in parts.memos.opened(*self.place):
+            private = earlier.good(at, self.min_validity)
+            if private and private.is_current(at, self.min_validity):
+                return private
         opened = parts.memos.open_transaction(*self.place)
         self.look = Look(at, generation, opened)
-        if opened and (private := opened.good(at, self.min_validity)):
-            memo = private
-            if memo.is_current(at, self.min_validity):
-                return memo
+        if opened:
+            memo = opened.good(at, self.min_validity) or memo
         try:
             row = self.read_row(memo)
         except DatabaseError as error:

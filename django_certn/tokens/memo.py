@@ -180,13 +180,27 @@ class Memos:
             return None
         # What a savepoint sees is gone when only that is rolled back.
         place = (self, key, threading.get_ident(), *connection.savepoint_ids)
-        # One that is rolled back may live on with a call that used it; Django has those in force.
-        for _, callback, *_ in connection.run_on_commit:
-            if isinstance(callback, OpenTransaction) and callback.place == place:
-                return callback
+        for earlier in self.opened(key, using):
+            if earlier.place == place:
+                return earlier
         opened = OpenTransaction(self, key, using, place)
         transaction.on_commit(opened, using=using)
         return opened
+
+    def opened(self, key: Hashable, using: str | None) -> "list[OpenTransaction]":
+        """Return what this thread's looks inside the transaction left, the latest first.
+
+        One that is rolled back may live on with a call that used it; Django has those in force,
+        and among them those of savepoints that have been released.
+        """
+        if using is None or not connections[using].in_atomic_block:
+            return []
+        mine = (self, key, threading.get_ident())
+        return [
+            callback
+            for _, callback, *_ in reversed(connections[using].run_on_commit)
+            if isinstance(callback, OpenTransaction) and callback.place[:3] == mine
+        ]
 
 
 class OpenTransaction:

@@ -963,6 +963,29 @@ def test_what_an_open_transaction_sees_is_shared_with_nobody(service, credential
 
 
 @pytest.mark.django_db(transaction=True)
+def test_savepoints_of_a_transaction_share_a_look(service, credential, time_):
+    """A long import, say, with one for each of its rows."""
+    service.get_token()
+    settle()
+    with transaction.atomic():
+        time_.pass_(13)
+        for _ in range(20):
+            with transaction.atomic():
+                service.get_token()
+        service.get_token()
+        assert len(connection.run_on_commit) == 1
+        with pytest.raises(RollBackError), transaction.atomic():
+            CertnCredential.objects.update(client_secret="fake-uncommitted")
+            service.forget_memos()
+            assert service.get_token().value == "fake-token-2"
+            with transaction.atomic():
+                assert service.get_token().value == "fake-token-2"
+            raise RollBackError
+        assert service.get_token().value == "fake-token-1"
+    assert service.stats()["default"]["relooks"] == 4
+
+
+@pytest.mark.django_db(transaction=True)
 def test_what_a_rolled_back_transaction_saw_is_not_seen_by_the_next(service, credential):
     """Though something of the call lives on: a flight, or an error that somebody keeps."""
     service.get_token()
