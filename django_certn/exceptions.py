@@ -169,6 +169,17 @@ def cause_of(error: TokenError) -> str:
     return f"{error.status} ({cause})" if cause else error.status
 
 
+def unforeseen(error: Exception, name: str) -> InvalidTokenResponseError:
+    """Return what stands for a bug in an exchange for that name.
+
+    It is reported by its place alone: its frames hold the key, and perhaps a token.
+    """
+    kind = type(error).__name__
+    return InvalidTokenResponseError(
+        f"No token for {name!r}: {kind} in {place_of(error)}.", error_code=kind
+    )
+
+
 def place_of(error: BaseException) -> str:
     """Return where an error was raised: all that may be shown of one that nobody foresaw."""
     place = "?"

@@ -19,13 +19,7 @@ from requests_oauthlib import OAuth2Session
 
 from django_certn import transport
 from django_certn.answers import Answer, TokenResponse, read_answer
-from django_certn.exceptions import (
-    InvalidTokenResponseError,
-    Status,
-    TokenError,
-    cause_of,
-    place_of,
-)
+from django_certn.exceptions import Status, TokenError, cause_of, unforeseen
 from django_certn.models import Key
 from django_certn.secret import MaskedStr
 
@@ -53,11 +47,7 @@ def exchange(key: Key, *, timeout: float) -> TokenResponse:
     try:
         outcome = attempt(key, timeout)
     except Exception as error:  # noqa: BLE001
-        # A bug. It is reported by its place alone: its frames hold the key, and perhaps a token.
-        kind = type(error).__name__
-        outcome = InvalidTokenResponseError(
-            f"No token for {name!r}: {kind} in {place_of(error)}.", error_code=kind
-        )
+        outcome = unforeseen(error, name)
     del key  # a tracker reads the variables of each frame that an error passes
     failed = isinstance(outcome, TokenError)
     logger.log(

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from django_certn.answers import TokenResponse
 from django_certn.conf import conf
-from django_certn.exceptions import CertnConfigurationError, CertnError, TokenError
+from django_certn.exceptions import CertnConfigurationError, CertnError, TokenError, unforeseen
 from django_certn.keys import Key
 from django_certn.tokens.held import HeldToken, Issue, SharedToken
 from django_certn.tokens.known import Failure, Forced, Known, KnownKeys, in_force, merge
@@ -167,10 +167,13 @@ class Renewal:
     def make_exchange(self, key: Key, budget: float) -> Answer:
         """Make and count one exchange; return the answer, or the error without its frames."""
         self.count(key.name, "exchanges")
+        error: TokenError | CertnConfigurationError
         try:
             return self.exchange(key, timeout=budget)
         except (TokenError, CertnConfigurationError) as raised:
             error = raised
+        except Exception as raised:  # noqa: BLE001 - whose next try has to be put off as well
+            error = unforeseen(raised, key.name)
         self.count(key.name, "failures")
         error.__context__ = error.__cause__ = None
         return error.with_traceback(None)

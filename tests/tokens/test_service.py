@@ -22,6 +22,7 @@ from django_certn.exceptions import (
     CredentialNotFoundError,
     CredentialRejectedError,
     CredentialUndecryptableError,
+    InvalidTokenResponseError,
     RateLimitedError,
 )
 from django_certn.models import CertnCredential
@@ -538,6 +539,26 @@ def test_a_rejected_key_is_remembered_for_a_minute(new_service, credential, exch
             assert raised.value.http_status == 401
             assert raised.value.error_code == "invalid_client"
     assert exchanges.count == 1
+
+
+def test_an_error_that_nobody_foresaw_is_no_storm_of_exchanges(service, credential, exchanges):
+    """A filter of the log that fails, say, when the answer is there already."""
+    exchanges.answer = ZeroDivisionError("fake")
+    for _ in range(10):
+        with pytest.raises(InvalidTokenResponseError, match="ZeroDivisionError") as raised:
+            service.get_token()
+    assert raised.value.error_code == "ZeroDivisionError"
+    assert exchanges.count == 1
+
+
+def test_nor_is_it_one_when_a_token_is_renewed(service, credential, exchanges, time_):
+    service.get_token()
+    exchanges.answer = ZeroDivisionError("fake")
+    time_.pass_(33500)
+    for _ in range(10):
+        assert service.get_token().value == "fake-token-1"
+        settle()
+    assert exchanges.count == 2
 
 
 def test_each_caller_gets_an_exception_of_its_own(service, credential, exchanges):
