@@ -874,6 +874,11 @@ class TestTestCases:
                 self.certn.reject(times=1)
                 raise ZeroDivisionError
 
+            @unittest.expectedFailure
+            def test_failed_as_expected(self):
+                self.certn.reject(times=1)
+                raise ZeroDivisionError
+
             def test_skipped(self):
                 self.certn.reject(times=1)
                 self.skipTest("for a reason")
