@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
-from asgiref.sync import sync_to_async
 
 from django_certn.exceptions import CertnError
 from django_certn.origin import origin_of, require_origin
@@ -74,7 +73,7 @@ class CertnAuth(httpx.Auth):
             return
         if not rewind():
             with suppress(CertnError):
-                await sync_to_async(installed().let_go)(self.name, memo.authorization)
+                await installed().alet_go(self.name, memo.authorization)
             return
         if try_again(request, memo, await areplace(self.name, memo.authorization)):
             yield request
