@@ -6,6 +6,7 @@ app, may not.
 """
 
 from collections.abc import Iterable
+from inspect import signature
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -46,7 +47,8 @@ class CertnCredentialQuerySet(models.QuerySet[Any]):
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         objs = list(objs)
-        if SECRET in (kwargs.get("update_fields") or ()):
+        given = signature(super().bulk_create).bind(objs, *args, **kwargs).arguments
+        if SECRET in (given.get("update_fields") or ()):
             for obj in objs:
                 if is_erasing(obj.client_secret):
                     raise erasing()
@@ -120,8 +122,17 @@ class PairValidator:
         if not isinstance(row, models.Model) or is_nothing(getattr(row, SECRET)):
             return
         is_other = value != getattr(row, serializer_field.source)
-        if is_other and not serializer.initial_data.get(SECRET):
+        if is_other and not is_given(serializer):
             raise apart()
+
+
+def is_given(serializer: Any) -> bool:
+    """Return whether a secret is sent that the serializer takes, whatever it calls that field."""
+    return any(
+        serializer.initial_data.get(name)
+        for name, field in serializer.fields.items()
+        if field.source == SECRET and not field.read_only
+    )
 
 
 def apart() -> ValidationError:

@@ -892,6 +892,14 @@ WRITES = {
         [CertnCredential(name="b", client_secret=ANOTHER)]
     ),
     "update": lambda row: CertnCredential.objects.update(client_secret=ANOTHER),
+    "bulk_create, by position": lambda row: CertnCredential.objects.bulk_create(
+        [CertnCredential(name=row.name, client_secret=ANOTHER)],
+        None,
+        False,
+        True,
+        ["client_secret"],
+        ["name"] if connection.vendor != "mysql" else None,
+    ),
     "update past the manager": lambda row: CertnCredential._base_manager.update(
         client_secret=ANOTHER
     ),

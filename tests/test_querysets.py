@@ -164,8 +164,11 @@ def test_a_new_secret_takes_the_place_of_plain_text(plain):
 class TestPairValidator:
     """By itself; tests/integration/packages has it in Django REST framework."""
 
-    def ask(self, row, value, **data):
-        serializer = SimpleNamespace(instance=row, initial_data=data)
+    secret = SimpleNamespace(source="client_secret", read_only=False)
+
+    def ask(self, row, value, fields=None, **data):
+        fields = {"client_secret": self.secret} if fields is None else fields
+        serializer = SimpleNamespace(instance=row, initial_data=data, fields=fields)
         field = SimpleNamespace(parent=serializer, source="client_id")
         PairValidator()(value, field)
 
@@ -176,6 +179,20 @@ class TestPairValidator:
             self.ask(row, "fake-other-id", client_secret="")
         self.ask(row, "fake-other-id", client_secret="fake-other-secret")
         self.ask(row, row.client_id)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [{}, {"client_secret": SimpleNamespace(source="client_secret", read_only=True)}],
+        ids=["no field", "read-only"],
+    )
+    def test_a_secret_that_the_serializer_does_not_take_is_none(self, row, fields):
+        with pytest.raises(ValidationError, match="belongs to the earlier Client ID"):
+            self.ask(row, "fake-other-id", fields, client_secret="fake-other-secret")
+
+    def test_the_secret_may_be_called_otherwise(self, row):
+        self.ask(row, "fake-other-id", {"secret": self.secret}, secret="fake-other-secret")
+        with pytest.raises(ValidationError, match="belongs to the earlier Client ID"):
+            self.ask(row, "fake-other-id", {"secret": self.secret}, client_secret="fake-other")
 
     def test_it_holds_where_the_secret_cannot_be_read(self, plain):
         with pytest.raises(ValidationError):
