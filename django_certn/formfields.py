@@ -69,7 +69,12 @@ class OnText:
 
 
 def without_value(error: ValidationError, text: str) -> ValidationError:
-    params = {
-        name: MASK if value == text else value for name, value in (error.params or {}).items()
-    }
-    return ValidationError(error.message, error.code, params)
+    params = {name: hidden(value, text) for name, value in (error.params or {}).items()}
+    return ValidationError(hidden(error.message, text), error.code, params)
+
+
+def hidden(value: Any, text: str) -> Any:
+    """Return it with asterisks where it holds the text, as that of an f-string does."""
+    if not isinstance(value, str) or not text:
+        return value
+    return str.replace(value, text, MASK) if text in value else value

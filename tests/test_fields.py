@@ -1042,6 +1042,25 @@ class TestValidators:
             caught.value.__context__
         )
 
+    @pytest.mark.parametrize(
+        ("message", "params"),
+        [("This is bad: {}.", {}), ("This is bad: %(value)s", {"value": "{}."})],
+        ids=["message", "parameter"],
+    )
+    def test_an_error_that_quotes_it_does_not_show_it(self, message, params):
+        def refuse(text):
+            quoted = {name: value.format(str.__str__(text)) for name, value in params.items()}
+            raise ValidationError(message.format(str.__str__(text)), params=quoted)
+
+        field = EncryptedSecretField(validators=[refuse])
+        field.set_attributes_from_name("client_secret")
+        with pytest.raises(ValidationError) as caught:
+            field.clean(ANOTHER, None)
+
+        (error,) = caught.value.error_list
+        assert error.messages == ["This is bad: ********."]
+        assert ANOTHER not in repr(vars(error))
+
     def test_each_gives_its_own_error(self, field):
         with pytest.raises(ValidationError) as caught:
             field.clean("fake-another-\u00e9", None)
