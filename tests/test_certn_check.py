@@ -308,6 +308,20 @@ class TestExitCode:
         if form == "json":
             assert outcome.error_code == "unexpected"
 
+    @pytest.mark.parametrize(("options", "many"), [({"format": "json"}, 1), ({}, 2), ({}, 1)])
+    def test_3_what_is_printed_cannot_be_written(self, make, monkeypatch, options, many):
+        monkeypatch.setattr(certn_check, "MANY", many)
+        make()
+
+        def write(text):
+            raise OSError(28, "No space left on device")
+
+        stdout = io.StringIO()
+        monkeypatch.setattr(stdout, "write", write)
+        with pytest.raises(CommandError, match="OSError") as caught:
+            call_command("certn_check", stdout=stdout, **options)
+        assert caught.value.returncode == 3
+
     def test_the_cause_is_there_for_traceback(self, make, monkeypatch):
         make()
         monkeypatch.setattr(certn_check, "select", lambda *args: 1 / 0)

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django_certn import reencryption
 from django_certn.fields import encrypt, is_current
 from django_certn.management import base
+from django_certn.management.commands import certn_reencrypt
 from django_certn.models import CertnCredential
 from tests.records.models import Person
 from tests.test_docs import section, table
@@ -517,6 +518,29 @@ class TestExitCode:
         assert (outcome.returncode, outcome.counts) == (1, {"in plain text": 1})
         assert outcome.stderr.startswith("acme: ")
         assert "Run this again" in outcome.message
+
+    @pytest.mark.parametrize(
+        ("error", "message"),
+        [
+            (KeyboardInterrupt(), "Stopped."),
+            (
+                BrokenPipeError("fake-secret-in-a-message"),
+                "BrokenPipeError; --traceback shows where it comes from.",
+            ),
+        ],
+    )
+    def test_3_stopped_and_what_nobody_foresaw(
+        self, make_credential, rotate, monkeypatch, error, message
+    ):
+        def note(*args):
+            raise error
+
+        make_credential()
+        rotate()
+        monkeypatch.setattr(certn_reencrypt.Run, "note", note)
+        outcome = reencrypt()
+        assert outcome.returncode == 3
+        assert outcome.message == f"{message} Run this again; what is done stays done."
 
     def test_it_runs_whatever_else_is_wrong_with_the_site(self, make_credential, settings):
         make_credential()

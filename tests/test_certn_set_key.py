@@ -334,6 +334,11 @@ class TestSource:
             call_command("certn_set_key", "acme", **PAIR)
         assert caught.value.returncode == 2
 
+    def test_standard_input_that_can_only_be_written(self, path):
+        with path.open("wb") as written, io.TextIOWrapper(written) as stdin:
+            called = set_key(stdin=stdin)
+        assert (called.returncode, called.message) == (2, "There is no secret on standard input.")
+
     def test_a_file_that_cannot_be_read(self, path, tmp_path):
         path.write_bytes(b"\xff\xfe" + SECRET.encode("utf-16-le"))
         for name, reason in (
@@ -630,7 +635,7 @@ class TestMany:
 
     def test_no_standard_input(self, monkeypatch):
         monkeypatch.setattr(sys, "stdin", None)
-        with pytest.raises(CommandError, match="cannot be read") as caught:
+        with pytest.raises(CommandError, match="There is no standard input: pipe") as caught:
             call_command("certn_set_key", from_jsonl="-")
         assert caught.value.returncode == 2
 

@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from getpass import GetPassWarning, getpass
 from pathlib import Path
@@ -167,9 +168,10 @@ def read_stdin() -> MaskedStr:
     content: MaskedStr | None = MaskedStr()
     if sys.stdin is not None and not sys.stdin.closed:
         buffer = getattr(sys.stdin, "buffer", None)
-        read = buffer.read(MOST) if buffer else sys.stdin.read(MOST)
-        content = decoded(read) if isinstance(read, bytes) else MaskedStr(read)
-        del read
+        with suppress(OSError):  # it can only be written, as nohup has it
+            read = buffer.read(MOST) if buffer else sys.stdin.read(MOST)
+            content = decoded(read) if isinstance(read, bytes) else MaskedStr(read)
+            del read
     if content is None:
         message = "What came on standard input is not text in UTF-8."
         raise Problem("wrong_call", message, WRONG_CALL)
@@ -193,12 +195,14 @@ def lines_of(path: str) -> list[Line]:
     try:
         if path != "-":
             content = Path(path).read_bytes()
+        elif sys.stdin is None:
+            reason = "There is no standard input: pipe the lines, or name a file."
         elif is_terminal():
             reason = "Standard input is a terminal: pipe the lines, or name a file."
         else:
             buffer = getattr(sys.stdin, "buffer", None)
             content = buffer.read() if buffer else sys.stdin.read().encode()
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         reason = f"What --from-jsonl names cannot be read: {getattr(error, 'strerror', error)}."
     if reason:
         raise Problem("wrong_call", reason, WRONG_CALL)

@@ -117,16 +117,22 @@ class Command(base.CertnCommand):
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a script gets any as JSON
             left = unchecked(selection.names, results)
             problem = base.problem_of(error, f" Not checked: {listed(left)}." if left else "")
-        if as_json:
-            self.stdout.write(document(results, selection.skipped, problem))
-        elif results and verbosity > 0:
-            if len(selection.names) >= MANY:
-                self.stdout.write(tally(grouped(results), Status.OK))
-            if selection.skipped:
-                self.stdout.write(f"Not checked, switched off: {listed(selection.skipped)}")
+        try:
+            if as_json:
+                self.stdout.write(document(results, selection.skipped, problem))
+            elif verbosity > 0:
+                self.sum_up(selection, results)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - as on a disk that is full
+            problem = problem or base.problem_of(error)
         if returncode := judge(results, problem):
             message = str(problem) if problem else summary(results)
             raise CommandError(message, returncode=returncode) from problem
+
+    def sum_up(self, selection: Selection, results: list[Result]) -> None:
+        if results and len(selection.names) >= MANY:
+            self.stdout.write(tally(grouped(results), Status.OK))
+        if results and selection.skipped:
+            self.stdout.write(f"Not checked, switched off: {listed(selection.skipped)}")
 
     def bar(self, selection: Selection, verbosity: int) -> base.Bar:
         number = len(selection.names)

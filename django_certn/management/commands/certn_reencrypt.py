@@ -19,7 +19,8 @@ exit codes:
   0  everything is under the first encryption key: the others are not needed
   1  something needs an older encryption key, or none opens it; 1 wins over 3
   2  wrong call, malformed FIELD_ENCRYPTION_KEY, table not migrated
-  3  a database is out of reach: run it again, what is done stays done
+  3  a database is out of reach, stopped by Ctrl-C, an error of the command
+     itself: run it again, what is done stays done
 """
 
 BY_NO_KEY = (
@@ -30,6 +31,7 @@ BY_NO_KEY = (
 NOT_NEEDED = (
     "Nothing of this needs the encryption keys behind the first. A backup may: keep them with it."
 )
+RUN_AGAIN = "Run this again; what is done stays done."
 IN_CLEAR = "it is stored as plain text. With --encrypt-plaintext, it is encrypted."
 
 
@@ -69,7 +71,12 @@ class Command(base.CertnCommand):
         databases = [options["database"]] if options["database"] else list(configured())
         for using in databases:
             base.refuse_wrong_call(using)
-        Run(self, databases, **options).do()
+        try:
+            Run(self, databases, **options).do()
+        except CommandError:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            raise base.problem_of(error, f" {RUN_AGAIN}") from error
 
 
 class Run:
@@ -164,7 +171,7 @@ class Run:
         for trouble in self.troubles:
             self.stderr.write(trouble)
         verdict = [*self.needed(), *self.unreadable()]
-        again = [*self.failures, "Run this again; what is done stays done."]
+        again = [*self.failures, RUN_AGAIN]
         if verdict or self.failures:
             raise CommandError(
                 "\n".join(verdict + (again if self.failures else [])),
