@@ -21,6 +21,8 @@ __all__ = ["Environment", "Scheme", "conf", "environment_choices"]
 
 MAX_TIMEOUT = 3600  # seconds; far more, and it overflows where a thread waits for it
 
+MAX_SLUG = 50  # characters, which is what the column of a credential holds
+
 TOKEN_PATH = "/token/"  # noqa: S105 - https://docs.certn.co/api/guides/use-the-api
 
 
@@ -212,6 +214,10 @@ def parse_environment(slug: object, entry: object) -> Environment:
     where = f"CERTN_ENVIRONMENTS[{slug!r}]"
     if not isinstance(slug, str) or not slug:
         raise CertnConfigurationError(f"{where}: the name of an environment must be a string.")
+    if len(slug) > MAX_SLUG:
+        raise CertnConfigurationError(
+            f"{where}: the name of an environment has {MAX_SLUG} characters at most."
+        )
     if not isinstance(entry, Mapping) or not isinstance(entry.get("base_url"), str):
         raise CertnConfigurationError(
             f'{where} must be a dict with a "base_url" and, for people, a "label".'

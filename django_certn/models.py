@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from django_certn import tenancy
-from django_certn.conf import Scheme, conf, environment_choices, scheme_of
+from django_certn.conf import MAX_SLUG, Scheme, conf, environment_choices, scheme_of
 from django_certn.exceptions import CertnConfigurationError, Status
 from django_certn.expiry import end_of_key
 from django_certn.fields import EncryptedSecretField
@@ -58,7 +58,7 @@ class CertnCredential(tenancy.OfTenant, models.Model):
     )
     environment: "Text" = models.CharField(
         _("environment"),
-        max_length=50,
+        max_length=MAX_SLUG,
         choices=environment_choices,
         help_text=_("Where the key was made. A demo key does not work in production."),
     )

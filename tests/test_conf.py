@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_certn.conf import BUILT_IN, MAX_TIMEOUT, Scheme, conf, environment_choices, scheme_of
 from django_certn.exceptions import CertnConfigurationError
+from django_certn.models import CertnCredential
 
 CENTRIC = ["centric-ca", "centric-uk", "centric-au", "centric-sandbox"]
 
@@ -197,6 +198,17 @@ def test_a_name_of_the_wrong_kind(settings, slug):
     settings.CERTN_ENVIRONMENTS = {slug: {"base_url": "https://example.com"}}
     with pytest.raises(CertnConfigurationError, match="name of an environment must be a string"):
         conf.environment(slug)
+
+
+def test_a_name_that_no_row_can_hold(settings):
+    longest = "x" * CertnCredential._meta.get_field("environment").max_length
+    settings.CERTN_ENVIRONMENTS = {
+        slug: {"base_url": "https://example.com"} for slug in (longest, f"{longest}x")
+    }
+    assert conf.environment(longest).slug == longest
+    with pytest.raises(CertnConfigurationError, match="has 50 characters at most"):
+        conf.environment(f"{longest}x")
+    assert f"{longest}x" not in dict(environment_choices())
 
 
 @pytest.mark.parametrize(
