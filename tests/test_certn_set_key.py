@@ -301,6 +301,7 @@ class TestSource:
             (EOFError, 2, "There is no secret typed."),
             (KeyboardInterrupt, 3, "Stopped."),
             (sources.GetPassWarning, 2, "cannot be hidden"),
+            (UnicodeDecodeError("ascii", SECRET.encode() + b"\xe9", 23, 24, "fake"), 2, "ASCII"),
         ],
     )
     def test_a_prompt_without_an_answer(self, monkeypatch, error, returncode, message):
@@ -311,6 +312,10 @@ class TestSource:
         called = set_key(stdin=Terminal())
         assert called.returncode == returncode
         assert message in called.message
+        link = called.error
+        while link:
+            assert SECRET not in repr(link)
+            link = link.__cause__ or link.__context__
 
     @pytest.mark.parametrize("text", ["", " \n", "\ufeff"])
     def test_none(self, text, path, monkeypatch):

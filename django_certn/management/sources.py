@@ -137,15 +137,17 @@ def read_secret(label: str, *, path: str | None, variable: str | None) -> Secret
 
 
 def ask(label: str) -> MaskedStr:
+    message = "What is typed at this terminal cannot be hidden: pipe the secret, or use a file."
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", GetPassWarning)
             return MaskedStr(getpass(f"{label}: "))
     except EOFError:
         return MaskedStr()
+    except UnicodeDecodeError:  # which holds what was typed
+        message = "The secret typed is not text: only printable ASCII can be part of one."
     except GetPassWarning:
         pass  # here, nothing was typed yet
-    message = "What is typed at this terminal cannot be hidden: pipe the secret, or use a file."
     raise Problem("wrong_call", message, WRONG_CALL)
 
 
