@@ -143,10 +143,10 @@ copyreg.pickle(UndecryptableSecret, pickle_secret)
 
 
 def as_text(value: object) -> str:
-    if not isinstance(value, bytes):
+    if not isinstance(value, bytes | bytearray | memoryview):
         return str(value)
     with suppress(UnicodeDecodeError):
-        return value.decode()
+        return bytes(value).decode()
     # Not while handling that error, which holds the bytes.
     raise ValueError("A secret is text, and these bytes are not UTF-8.")
 

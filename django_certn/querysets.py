@@ -71,8 +71,8 @@ def is_nothing(value: object) -> bool:
         return False
     if isinstance(value, Secret):
         value = value.reveal()
-    if isinstance(value, bytes):
-        return not value.strip()
+    if isinstance(value, bytes | bytearray | memoryview):
+        return not bytes(value).strip()
     return value is None or (isinstance(value, str) and not clean_pasted(value))
 
 

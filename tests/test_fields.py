@@ -556,8 +556,14 @@ def test_it_is_not_shown(model, view, state):
 
 @pytest.mark.parametrize(
     "value",
-    [mark_safe(SECRET), type("Text", (str,), {})(SECRET), SECRET.encode()],
-    ids=["SafeString", "a subclass", "bytes"],
+    [
+        mark_safe(SECRET),
+        type("Text", (str,), {})(SECRET),
+        SECRET.encode(),
+        bytearray(SECRET.encode()),
+        memoryview(SECRET.encode()),
+    ],
+    ids=["SafeString", "a subclass", "bytes", "bytearray", "memoryview"],
 )
 def test_whatever_text_is_assigned_is_masked_and_stored(value):
     row = CertnCredential(client_secret=value)
@@ -946,7 +952,9 @@ OVERWRITES = {name: write for name, write in WRITES.items() if name not in OTHER
 
 
 @pytest.mark.parametrize(
-    "nothing", ["", b"", Secret(""), None, "  ", b"\n", Secret("\t"), "\u200b"], ids=repr
+    "nothing",
+    ["", b"", Secret(""), None, "  ", b"\n", Secret("\t"), "\u200b", bytearray(b" ")],
+    ids=repr,
 )
 @pytest.mark.parametrize("write", OVERWRITES.values(), ids=OVERWRITES)
 def test_nothing_does_not_take_the_place_of_a_secret(row, write, nothing, monkeypatch):
