@@ -87,9 +87,10 @@ class StatusFilter(admin.SimpleListFilter):
         self, request: HttpRequest, queryset: QuerySet[CertnCredential]
     ) -> QuerySet[CertnCredential]:
         value = self.value()
-        if value is None:
-            return queryset
-        return queryset.filter(verified_status="" if value == "never" else value)
+        if value == "never":
+            return queryset.filter(verified_status="")
+        # PostgreSQL raises for some nonsense; none of it is a filter.
+        return queryset.filter(verified_status=value) if value in Status.values else queryset
 
 
 class Columns:

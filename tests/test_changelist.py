@@ -125,8 +125,10 @@ class TestNeedsAttention:
         found = names(client.get(LIST, {"attention": "no"}))
         assert set(found) == {"ok", "not so long ago", "switched off", "goes on"}
 
-    def test_nonsense_is_no_filter(self, client):
-        assert len(names(client.get(LIST, {"attention": "maybe"}))) == 9
+    @pytest.mark.parametrize("filtered", ["attention", "status"])
+    @pytest.mark.parametrize("nonsense", ["maybe", "", "\0"])
+    def test_nonsense_is_no_filter(self, client, filtered, nonsense):
+        assert len(names(client.get(LIST, {filtered: nonsense}))) == 9
 
     def test_is_the_first_filter_and_each_has_its_count(self, client):
         counted = facets(client.get(LIST))
