@@ -26,7 +26,8 @@ class StoredManager(models.Manager[Row]):
     """Finds the row that a name or an instance stands for."""
 
     def get_queryset(self) -> "models.QuerySet[Row]":
-        return CertnCredentialQuerySet(self.model, using=self._db)
+        hints: Any = self._hints  # type: ignore[attr-defined]
+        return CertnCredentialQuerySet(self.model, using=self._db, hints=hints)
 
     def get_by_natural_key(self, name: str) -> Row:
         return self.get(name=name)

@@ -669,6 +669,23 @@ def test_a_row_is_read_where_it_is_written(row, settings):
     assert CertnCredential.objects.stored(read).client_secret == SECRET
 
 
+class Hinted:
+    """A router that reads where the caller's hint says."""
+
+    def db_for_read(self, model, **hints):
+        return hints.get("region")
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_a_router_gets_the_hints_of_the_caller(row, settings):
+    settings.DATABASE_ROUTERS = ["tests.test_models.Hinted"]
+    new(client_secret=ANOTHER).save(using="other")
+    manager = CertnCredential.objects.db_manager(hints={"region": "other"})
+
+    assert manager.get().client_secret == ANOTHER
+    assert CertnCredential.objects.get().client_secret == SECRET
+
+
 @pytest.mark.django_db(databases=["default", "other"])
 def test_a_key_is_compared_with_the_one_of_the_database_that_is_written(row):
     other = new(pk=row.pk, client_secret=ANOTHER, **VERIFIED)
