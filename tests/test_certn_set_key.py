@@ -779,6 +779,25 @@ class TestNoSecretIsShown:
             lambda: set_many([line(client_secret=f"x {SECRET}"), line(environment=SECRET)]),
         )
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [SECRET],
+            *([f"{option}={SECRET}"] for option in ("--secret", "--client-secret", "--api-key")),
+            *([option, SECRET] for option in ("--secret", "--client-secret", "--api-key")),
+            ["--password", SECRET],
+        ],
+        ids=" ".join,
+    )
+    def test_when_it_is_an_argument(self, arguments, capsys):
+        command = load_command_class("django_certn", "certn_set_key")
+        with pytest.raises(SystemExit) as caught:
+            command.run_from_argv(["manage.py", "certn_set_key", "acme", *arguments])
+        assert caught.value.code == 2
+        printed = "".join(capsys.readouterr())
+        assert "which is never an argument" in printed
+        assert not Scan(SECRET).text(printed)
+
     def test_when_an_error_was_not_foreseen(self, monkeypatch):
         def save(*args, **options):
             raise RuntimeError("fake trouble")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
+from django.core.management.base import CommandParser
 
 from django_certn.conf import Scheme, environment_choices, scheme_of
 from django_certn.keys import validate_client_id
@@ -24,7 +25,7 @@ from django_certn.models import CertnCredential
 from django_certn.pasted import clean_pasted, clean_secret
 from django_certn.secret import MaskedStr, Secret
 
-__all__ = ["Line", "fault_of", "lines_of", "read_secret", "refuse_wrong_call"]
+__all__ = ["Line", "fault_of", "lines_of", "read_secret", "refuse_wrong_call", "silent_on_surplus"]
 
 MOST = 64 * 1024  # bytes; far more than a secret has, and no file of gigabytes is read
 OF_ONE = ("environment", "client_id", "secret_file", "secret_env", "expires_on")
@@ -91,6 +92,28 @@ def fault_of_one(options: dict[str, Any]) -> str:
     except ValidationError as error:
         return f"--client-id: {' '.join(error.messages)}"
     return ""
+
+
+def silent_on_surplus(parser: CommandParser) -> CommandParser:
+    """Let it not repeat an argument that it does not know: somebody gives the secret as one."""
+
+    def parse_args(args: Any = None, namespace: Any = None) -> Any:
+        # "--secret=..." is short of two options to argparse, which repeats all of it.
+        surplus = [arg for arg in args or () if str(arg).partition("=")[0] == "--secret"]
+        if not surplus:
+            found, surplus = parser.parse_known_args(args, namespace)
+        if surplus:
+            parser.error(SURPLUS)
+        return found
+
+    parser.parse_args = parse_args  # type: ignore[method-assign]
+    return parser
+
+
+SURPLUS = (
+    "unrecognized arguments. They are not repeated here, for one may be the secret, which is never "
+    "an argument: pipe it, or use --secret-file or --secret-env."
+)
 
 
 def option(name: str) -> str:

@@ -18,6 +18,7 @@ from django_certn.management.sources import (
     lines_of,
     read_secret,
     refuse_wrong_call,
+    silent_on_surplus,
 )
 from django_certn.management.storing import KEPT, STORED, THERE, SetKey, Setting, find
 from django_certn.models import CertnCredential
@@ -51,6 +52,9 @@ class Command(base.CertnCommand):
         "the earlier one in force. For what is stored already, nothing is sent."
     )
     exit_codes = EXIT_CODES
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        return silent_on_surplus(super().create_parser(prog_name, subcommand, **kwargs))
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", nargs="?", metavar="NAME", help="Of the credential.")
