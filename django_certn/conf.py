@@ -167,15 +167,17 @@ class Settings:
         path = getattr(settings, "CERTN_TENANT", None)
         if path is None:
             return None
+        problem: Exception | None = None
         try:
             tenant = import_string(path)
-        except (ImportError, AttributeError, TypeError, ValueError):
-            tenant = None
+        except Exception as error:  # noqa: BLE001 - its module may raise any
+            tenant, problem = None, error
         if not callable(tenant) or not takes_no_arguments(tenant):
+            met = f" ({type(problem).__name__})" if problem else ""
             raise CertnConfigurationError(
                 "CERTN_TENANT must be the dotted path of a function without arguments, such as "
-                '"site.tenants.current", and it must be there to be imported.'
-            )
+                f'"site.tenants.current", and it must be there to be imported{met}.'
+            ) from problem
         function: Callable[[], object] = tenant
         return function
 

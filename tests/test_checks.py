@@ -13,8 +13,9 @@ from django.core.management import call_command
 from django.db import OperationalError, connection, connections, transaction
 
 from django_certn import checks
-from django_certn.conf import Settings
+from django_certn.conf import Settings, conf
 from django_certn.encryption_key import encryption_keys
+from django_certn.exceptions import CertnConfigurationError
 from django_certn.expiry import today
 from django_certn.fields import encrypt
 from django_certn.models import CertnCredential
@@ -171,6 +172,17 @@ class TestSettings:
         (message,) = found().values()
         assert message.id == f"django_certn.{check_id}"
         assert name in message.msg
+
+    def test_a_tenant_in_a_module_that_fails(self, settings, tmp_path, monkeypatch):
+        tmp_path.joinpath("fake_tenants.py").write_text("{}['nothing']\n", encoding="utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        settings.CERTN_TENANT = "fake_tenants.current"
+        (message,) = found().values()
+        assert message.id == "django_certn.E007"
+        assert message.msg.endswith("imported (KeyError).")
+        with pytest.raises(CertnConfigurationError) as caught:
+            _ = conf.CERTN_TENANT
+        assert isinstance(caught.value.__cause__, KeyError)
 
     @pytest.mark.parametrize(
         ("entry", "words"),
