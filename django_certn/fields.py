@@ -110,20 +110,17 @@ def read_secret(column: str) -> Secret:
 
 def ciphertext_of(secret: Secret) -> str:
     """Return what may be written down of a secret; plain text in the column is encrypted."""
-    column = secret.column()
-    if column is None:
-        return encrypt(secret.reveal())
-    return str.__str__(column) if looks_encrypted(column) else encrypt(column)
+    column = secret.column() or ""
+    if looks_encrypted(column):
+        return str.__str__(column)
+    return encrypt(column if isinstance(secret, UndecryptableSecret) else secret.reveal())
 
 
 def pickle_secret(secret: Secret) -> tuple[Any, ...]:
-    column = secret.column()
-    unpickle: Callable[[str], Secret]
+    unpickle: Callable[[str], Secret] = read_secret
     if secret.is_new:
         unpickle = unpickle_new
-    elif column is None or looks_encrypted(column):
-        unpickle = read_secret
-    else:
+    elif isinstance(secret, UndecryptableSecret) and not looks_encrypted(secret.column()):
         unpickle = unpickle_plain_text
     return unpickle, (ciphertext_of(secret),)
 

@@ -214,14 +214,15 @@ def plan(
 ) -> tuple[Outcome, str | None]:
     """Return what is to be done with the value, and what it is to be replaced by."""
     text = row.text
-    if not looks_encrypted(text):
+    # First: base64 passes over a quote or a space in front, and so the package reads such a value.
+    value = decrypt(text)
+    if value is None and not looks_encrypted(text):
         if not column.is_ours:
             return Outcome.PLAIN, None
         secret = UndecryptableSecret(text).plain_text()
         if secret is None:
             return Outcome.UNREADABLE, None
         return (Outcome.ENCRYPTED, secret) if plain_too else (Outcome.PLAIN, None)
-    value = decrypt(text)
     # Ciphertext in ciphertext is what the package makes when it saves under another key.
     if value is None or looks_encrypted(value):
         return Outcome.UNREADABLE, None

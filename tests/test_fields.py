@@ -1216,6 +1216,17 @@ def test_what_is_not_ciphertext_is_not_taken_for_the_secret(model, foreign):
     assert read_column(row) == text
 
 
+@pytest.mark.parametrize("around", ['"{}"', " {}"], ids=repr)
+def test_what_is_read_stays_the_same_wherever_it_is_copied(row, around):
+    write_column(row, around.format(read_column(row)))
+    secret = again(row).client_secret
+    (loaded,) = serializers.deserialize("json", serialize("json", [again(row)]))
+
+    assert pickle.loads(pickle.dumps(again(row))).client_secret == secret
+    if secret:  # Pythons differ
+        assert loaded.object.client_secret == SECRET
+
+
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 def test_plain_text_in_the_column_is_not_shown(row, view):
     write_column(row, SECRET)

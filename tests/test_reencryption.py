@@ -131,6 +131,20 @@ class TestWithoutAllModels:
         outcome = reencrypt()
         assert (outcome.returncode, outcome.message) == (0, "")
 
+    @pytest.mark.parametrize("around", ['"{}"', " {}", "\n{}"], ids=repr)
+    def test_whatever_can_be_read_is_not_taken_for_plain_text(self, rotate, around):
+        text = around.format(encrypt(TEXT))
+        Person.objects.create()
+        write(Person, "phone", text)
+        rotate()
+        is_read = decrypt(text) is not None  # Pythons differ
+        assert Person.objects.get().phone == (TEXT if is_read else text)
+        outcome = reencrypt()
+        assert outcome.returncode == int(is_read)
+        words = "in need of an older key" if is_read else "in plain text"
+        assert outcome.counts_of(PHONE) == {words: 1}
+        assert reencrypt("--all-models").returncode == 0
+
     def test_what_is_nowhere_stored_is_not_mentioned(self, rotate):
         rotate()
         first, *more = reencrypt().stdout.splitlines()
