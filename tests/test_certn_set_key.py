@@ -340,7 +340,7 @@ class TestSource:
         assert caught.value.returncode == 2
 
     def test_standard_input_that_can_only_be_written(self, path):
-        with path.open("wb") as written, io.TextIOWrapper(written) as stdin:
+        with path.open("wb") as written, io.TextIOWrapper(written, encoding="utf-8") as stdin:
             called = set_key(stdin=stdin)
         assert (called.returncode, called.message) == (2, "There is no secret on standard input.")
 
