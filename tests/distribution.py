@@ -11,7 +11,6 @@ Files that are named on the command line run in one process, without workers to 
 everything with `-n0`, and where pytest-xdist is not installed.
 """
 
-import gc
 import importlib
 import json
 import os
@@ -45,13 +44,6 @@ def pytest_cmdline_main(config):
         config.option.numprocesses = min(cores() + 2, MOST_WORKERS)
         config.option.dist = "loadgroup"
         config.option.loadscopereorder = False  # the order is that of `sort_groups`
-
-
-def pytest_collection_finish():
-    """Let the garbage collector pass over all that is there for good, and look less often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def compile_elsewhere(config):
