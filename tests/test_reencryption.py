@@ -141,7 +141,7 @@ class TestWithoutAllModels:
         assert Person.objects.get().phone == (TEXT if is_read else text)
         outcome = reencrypt()
         assert outcome.returncode == int(is_read)
-        words = "in need of an older key" if is_read else "in plain text"
+        words = "in need of an older encryption key" if is_read else "in plain text"
         assert outcome.counts_of(PHONE) == {words: 1}
         assert reencrypt("--all-models").returncode == 0
 

@@ -933,7 +933,8 @@ def test_callers_without_a_token_share_a_look_and_an_exchange(new_service, excha
     assert len(looks) < 4
     assert exchanges.count == 1
     counts = process.service.stats()["default"]
-    assert (counts["relooks"], counts["waits"]) == (len(looks), 16)
+    assert counts["relooks"] == len(looks)
+    assert 0 < counts["waits"] <= 16  # one that starts late has the token at once
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ZeroDivisionError])
