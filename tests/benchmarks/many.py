@@ -202,10 +202,11 @@ def main():
     number, step = (24, 4) if is_smoke else (500, 25)
     print(f"Load before the run: {os.getloadavg()[0]:.1f}.\n")
     print(
-        "| command | keys | told | requests | refused | the limit allows | took | processor | ",
+        "| command | keys | told | requests | refused | the limit allows | the requests took | took "
+        "| processor | ",
         end="",
     )
-    print("memory, and more than with one key |\n| --- | --: | --- |" + " --: |" * 6)
+    print("memory, and more than with one key |\n| --- | --: | --- |" + " --: |" * 7)
     with tempfile.TemporaryDirectory() as folder, Endpoint() as endpoint:
         for command, function in (("certn_check", check), ("certn_set_key", set_keys)):
             bad = spoil(range(3, number, step), UNSENT[command])
