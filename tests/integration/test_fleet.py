@@ -40,7 +40,10 @@ def sqlite_fleet(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def postgresql_fleet(postgresql):
-    with Fleet(PROCESSES, postgresql) as fleet:
+    # Or a slow disk is a cache that does not answer in time, for which there is a test of its own.
+    asynchronous = {"options": "-c synchronous_commit=off"}
+    database = postgresql | {"OPTIONS": postgresql["OPTIONS"] | asynchronous}
+    with Fleet(PROCESSES, database) as fleet:
         yield fleet
 
 
