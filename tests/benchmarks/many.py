@@ -202,8 +202,8 @@ def main():
     number, step = (24, 4) if is_smoke else (500, 25)
     print(f"Load before the run: {os.getloadavg()[0]:.1f}.\n")
     print(
-        "| command | keys | told | requests | refused | the limit allows | the requests took | took "
-        "| processor | ",
+        "| command | keys | told | requests | refused | the limit allows | the requests took "
+        "| took | processor | ",
         end="",
     )
     print("memory, and more than with one key |\n| --- | --: | --- |" + " --: |" * 7)
