@@ -783,8 +783,11 @@ class TestNoSecretIsShown:
         "arguments",
         [
             [SECRET],
-            *([f"{option}={SECRET}"] for option in ("--secret", "--client-secret", "--api-key")),
-            *([option, SECRET] for option in ("--secret", "--client-secret", "--api-key")),
+            *(
+                [f"{option}={SECRET}"]
+                for option in ("--sec", "--secret", "--client-secret", "--api-key")
+            ),
+            *([option, SECRET] for option in ("--sec", "--secret", "--client-secret", "--api-key")),
             ["--password", SECRET],
         ],
         ids=" ".join,

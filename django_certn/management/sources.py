@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import CommandParser
 
 from django_certn.conf import Scheme, environment_choices, scheme_of
 from django_certn.keys import validate_client_id
@@ -25,15 +24,15 @@ from django_certn.models import CertnCredential
 from django_certn.pasted import clean_pasted, clean_secret
 from django_certn.secret import MaskedStr, Secret
 
-__all__ = ["Line", "fault_of", "lines_of", "read_secret", "refuse_wrong_call", "silent_on_surplus"]
+__all__ = ["ParsedLine", "fault_of", "lines_of", "read_secret", "refuse_wrong_call"]
 
 MOST = 64 * 1024  # bytes; far more than a secret has, and no file of gigabytes is read
 OF_ONE = ("environment", "client_id", "secret_file", "secret_env", "expires_on")
 MEMBERS = {"name", "environment", "client_id", "client_secret", "expires_on"}
 
 
-class Line(NamedTuple):
-    """A line of a file: its number, and the credential that it describes, or why it does not."""
+class ParsedLine(NamedTuple):
+    """A line of JSON: its number, and the credential that it describes, or why it does not."""
 
     number: int
     row: CertnCredential | None
@@ -92,28 +91,6 @@ def fault_of_one(options: dict[str, Any]) -> str:
     except ValidationError as error:
         return f"--client-id: {' '.join(error.messages)}"
     return ""
-
-
-def silent_on_surplus(parser: CommandParser) -> CommandParser:
-    """Let it not repeat an argument that it does not know: somebody gives the secret as one."""
-
-    def parse_args(args: Any = None, namespace: Any = None) -> Any:
-        # "--secret=..." is short of two options to argparse, which repeats all of it.
-        surplus = [arg for arg in args or () if str(arg).partition("=")[0] == "--secret"]
-        if not surplus:
-            found, surplus = parser.parse_known_args(args, namespace)
-        if surplus:
-            parser.error(SURPLUS)
-        return found
-
-    parser.parse_args = parse_args  # type: ignore[method-assign]
-    return parser
-
-
-SURPLUS = (
-    "unrecognized arguments. They are not repeated here, for one may be the secret, which is never "
-    "an argument: pipe it, or use --secret-file or --secret-env."
-)
 
 
 def option(name: str) -> str:
@@ -210,7 +187,7 @@ def decoded(content: bytes) -> MaskedStr | None:
         return None
 
 
-def lines_of(path: str) -> list[Line]:
+def lines_of(path: str) -> list[ParsedLine]:
     """Read the credentials of a file of JSON lines, ``-`` for standard input.
 
     Raises:
@@ -238,7 +215,7 @@ def lines_of(path: str) -> list[Line]:
     return found
 
 
-def parse(content: bytes) -> Iterator[Line]:
+def parse(content: bytes) -> Iterator[ParsedLine]:
     """Yield the lines, bad ones too; of two with one name, the second is bad."""
     numbers: dict[str, int] = {}
     for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
@@ -247,7 +224,7 @@ def parse(content: bytes) -> Iterator[Line]:
         row, fault = parse_line(raw)
         if row is not None and (first := numbers.setdefault(row.name, number)) != number:
             row, fault = None, f"line {first} is of the same name."
-        yield Line(number, row, fault)
+        yield ParsedLine(number, row, fault)
 
 
 def parse_line(raw: bytes) -> tuple[CertnCredential | None, str]:

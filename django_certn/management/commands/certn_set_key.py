@@ -13,12 +13,11 @@ from django_certn.management import base
 from django_certn.management.base import NO_VERDICT, VERDICT, WRONG_CALL, Problem, printable
 from django_certn.management.report import MANY, NAMED, listed, tally, visible
 from django_certn.management.sources import (
-    Line,
+    ParsedLine,
     fault_of,
     lines_of,
     read_secret,
     refuse_wrong_call,
-    silent_on_surplus,
 )
 from django_certn.management.storing import KEPT, STORED, THERE, SetKey, Setting, find
 from django_certn.models import CertnCredential
@@ -230,7 +229,7 @@ class Command(base.CertnCommand):
             return self.style.SUCCESS(setting.word)
         return (self.style.WARNING if is_open(setting) else self.style.ERROR)(setting.word)
 
-    def report_fault(self, line: Line) -> None:
+    def report_fault(self, line: ParsedLine) -> None:
         self.faults[line.number] = line.fault
         self.stdout.write(f"line {line.number}: {visible(line.fault)}")
 
@@ -274,3 +273,23 @@ SENTENCES = {
 def is_open(setting: Setting) -> bool:
     """Return whether nobody knows if the key works."""
     return setting.word in TRY_AGAIN
+
+
+def silent_on_surplus(parser: CommandParser) -> CommandParser:
+    """Let it not repeat an argument that it does not know: somebody gives the secret as one."""
+
+    def parse_args(args: Any = None, namespace: Any = None) -> Any:
+        found, surplus = parser.parse_known_args(args, namespace)
+        if surplus:
+            parser.error(SURPLUS)
+        return found
+
+    parser.allow_abbrev = False  # what is short of two options is repeated as well
+    parser.parse_args = parse_args  # type: ignore[method-assign]
+    return parser
+
+
+SURPLUS = (
+    "unrecognized arguments. They are not repeated here, for one may be the secret, which is never "
+    "an argument: pipe it, or use --secret-file or --secret-env."
+)
