@@ -72,7 +72,9 @@ if not child:
 
     os._exit(0 if hasattr(oauth, "exchange") else 1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert not exchange.forking
+free = threading.Thread(target=lambda: exchange.loading.acquire(timeout=5) or os._exit(2))
+free.start()
+free.join()
 """
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from django_certn.answers import TokenResponse
 from django_certn.keys import Key
+from django_certn.tokens.timing import FORK_PATIENCE
 
 __all__ = ["exchange", "preload"]
 
@@ -31,7 +32,6 @@ def exchange(key: Key, *, timeout: float) -> TokenResponse:
 # Held while it is loaded. A process that is forked in the meantime would have modules that are
 # half there, for ever, since the thread that loads them is not.
 loading = threading.RLock()
-FORK_PATIENCE = 5.0  # seconds that a fork waits for it, lest the two wait for each other
 
 preloading = threading.Event()  # or not wanted
 
@@ -50,24 +50,18 @@ def load_oauth() -> None:
         import_module("django_certn.oauth")
 
 
-forking: set[int] = set()  # threads that are about to, and hold it
-
-
 def before_fork() -> None:
-    if loading.acquire(timeout=FORK_PATIENCE):
-        forking.add(threading.get_ident())
+    loading.acquire(timeout=FORK_PATIENCE)
 
 
 def after_fork() -> None:
-    if threading.get_ident() in forking:
-        forking.discard(threading.get_ident())
+    with suppress(RuntimeError):  # another thread has it still
         loading.release()
 
 
 def after_fork_in_child() -> None:
     global loading  # noqa: PLW0603
     loading = threading.RLock()
-    forking.clear()
 
 
 if hasattr(os, "register_at_fork"):

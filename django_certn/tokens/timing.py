@@ -14,6 +14,7 @@ LOOK_JITTER = 0.2  # share of it by which processes differ, so that they do not 
 SHARED_LOOK_WAIT = 1.0  # seconds that a caller without a token waits for another caller's look:
 # longer, and callers who hold the connections of a pool would wait for the one who waits for one
 COROUTINE_PATIENCE = 0.25  # seconds that a coroutine with a valid token waits for a look
+FORK_PATIENCE = 5.0  # seconds that a fork waits until what an exchange needs is loaded
 API_KEY_OUTAGE = 3600.0  # seconds that an API key is served while the database is out of reach
 
 # The end of a token.
