@@ -1,5 +1,6 @@
 """One call to Certn by each of the clients that a site may use, and what came of it."""
 
+import io
 import ssl
 from dataclasses import dataclass
 from functools import cache
@@ -89,3 +90,31 @@ def as_async(content: Any) -> Any:
             yield piece
 
     return pieces()
+
+
+# Files that cannot be read again, and say so in their own way.
+
+
+class Closing(io.BytesIO):
+    """Closes itself at its end, as some wrappers of files do."""
+
+    def read(self, *args: Any) -> bytes:
+        piece = super().read(*args)
+        if not piece:
+            self.close()
+        return piece
+
+
+class Streaming(io.BytesIO):
+    """Raises what no file raises when it is to go back."""
+
+    was_read = False
+
+    def read(self, *args: Any) -> bytes:
+        self.was_read = True
+        return super().read(*args)
+
+    def seek(self, *args: Any) -> int:
+        if self.was_read:
+            raise EOFError("It was sent, and is gone.")
+        return super().seek(*args)

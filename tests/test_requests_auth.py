@@ -1,6 +1,5 @@
 """What `CertnAuth` does to requests beside what all clients have in common (test_calls.py)."""
 
-import io
 import pickle
 
 import pytest
@@ -11,6 +10,7 @@ from requests.adapters import HTTPAdapter
 from django_certn.client import CertnAuth, CertnSession
 from django_certn.exceptions import UnsafeRequestError
 from django_certn.tokens import get_token
+from tests.clients import Closing, Streaming
 from tests.conftest import add_environment
 
 pytestmark = pytest.mark.django_db
@@ -120,31 +120,6 @@ def test_a_401_is_streamed_when_it_is_returned(url, endpoint):
     response = get(url, stream=True)
     assert response.status_code == 401
     assert response.raw.read() == b"fake body"
-
-
-class Closing(io.BytesIO):
-    """Closes itself at its end, as some wrappers of files do."""
-
-    def read(self, *args):
-        piece = super().read(*args)
-        if not piece:
-            self.close()
-        return piece
-
-
-class Streaming(io.BytesIO):
-    """Says that it cannot go back, in its own way."""
-
-    was_read = False
-
-    def read(self, *args):
-        self.was_read = True
-        return super().read(*args)
-
-    def seek(self, *args):
-        if self.was_read:
-            raise NotImplementedError
-        return super().seek(*args)
 
 
 @pytest.mark.parametrize("body", [Closing, Streaming])

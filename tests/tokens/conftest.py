@@ -1,8 +1,12 @@
+import asyncio
 import itertools
 import threading
 import time
+from contextlib import asynccontextmanager
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from django_certn.answers import TokenResponse
 from django_certn.conf import Environment
@@ -13,6 +17,20 @@ from django_certn.tokens.service import install
 from django_certn.tokens.tenant import Place, Row
 from django_certn.tokens.timing import Clocks
 from tests.process import Process
+
+
+@asynccontextmanager
+async def busy_thread():
+    """The thread that Django has for what is not async, at a long query until the block ends."""
+    free = threading.Event()
+    busy = asyncio.ensure_future(sync_to_async(free.wait)(10))
+    await asyncio.sleep(0.05)
+    try:
+        yield
+    finally:
+        free.set()
+        await busy
+        await sync_to_async(connections.close_all)()  # those of that thread
 
 
 class Time:

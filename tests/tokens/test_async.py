@@ -6,15 +6,14 @@ import time
 from functools import partial
 
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
-from django.db import connections
+from asgiref.sync import async_to_sync
 
 from django_certn import tokens
 from django_certn.exceptions import CertnUnavailableError, CredentialRejectedError
 from django_certn.models import CertnCredential
 from django_certn.tokens.tenant import Place, Row
 from tests.process import Process
-from tests.tokens.conftest import key, settle
+from tests.tokens.conftest import busy_thread, key, settle
 from tests.tokens.test_single_flight import OwnArgumentsError
 
 
@@ -187,17 +186,10 @@ def test_it_waits_no_longer_than_its_timeout(service, credential, exchanges, cap
 
 
 def test_a_thread_that_is_busy_delays_nobody_with_a_valid_token(rowless, time_, exchanges):
-    async def behind_a_long_query(**options):
-        free = threading.Event()
-        busy = asyncio.ensure_future(sync_to_async(free.wait)(10))
-        await asyncio.sleep(0.05)
-        began = time.monotonic()
-        try:
-            return await rowless.aget_token(**options), time.monotonic() - began
-        finally:
-            free.set()
-            await busy
-            await sync_to_async(connections.close_all)()  # those of that thread
+    async def behind_a_long_query():
+        async with busy_thread():
+            began = time.monotonic()
+            return await rowless.aget_token(), time.monotonic() - began
 
     run(rowless.aget_token)
     time_.pass_(13)
@@ -208,31 +200,18 @@ def test_a_thread_that_is_busy_delays_nobody_with_a_valid_token(rowless, time_, 
 
 def test_a_thread_that_is_busy_is_waited_for_no_longer_than_the_timeout(service, credential):
     async def behind_a_long_query():
-        free = threading.Event()
-        busy = asyncio.ensure_future(sync_to_async(free.wait)(10))
-        await asyncio.sleep(0.05)
-        try:
+        async with busy_thread():
             with pytest.raises(CertnUnavailableError, match=r"within 0\.1 seconds"):
                 await service.aget_token(timeout=0.1)
-        finally:
-            free.set()
-            await busy
-            await sync_to_async(connections.close_all)()  # those of that thread
 
     asyncio.run(behind_a_long_query())
 
 
 def test_a_thread_that_is_busy_bounds_the_answer_to_a_401_too(rowless):
     async def behind_a_long_query():
-        free = threading.Event()
-        busy = asyncio.ensure_future(sync_to_async(free.wait)(10))
-        await asyncio.sleep(0.05)
-        try:
+        async with busy_thread():
             with pytest.raises(CertnUnavailableError, match=r"within 0\.1 seconds"):
                 await rowless.service.alet_go("default", "Bearer fake-token-1", timeout=0.1)
-        finally:
-            free.set()
-            await busy
 
     asyncio.run(behind_a_long_query())
 

@@ -23,7 +23,7 @@ from django_certn.secret import MaskedStr
 from django_certn.tokens import AccessToken, aget_token, get_token, invalidate_token, stats
 from django_certn.verification import verify
 from tests.effort import effort
-from tests.tokens.conftest import key, settle, wait_until
+from tests.tokens.conftest import busy_thread, key, settle, wait_until
 
 TENANTS = ("default", "other")
 tenant = contextvars.ContextVar("tenant", default="default")
@@ -515,15 +515,8 @@ class TestASiteWithout:
 
     def test_a_caller_in_a_hurry_waits_no_longer_for_its_tenant(self, routed, owned):
         async def behind_a_long_query():
-            free = threading.Event()
-            busy = asyncio.ensure_future(sync_to_async(free.wait)(10))
-            await asyncio.sleep(0.05)
-            try:
+            async with busy_thread():
                 with pytest.raises(CertnUnavailableError, match=r"within 0\.1 seconds"):
                     await aget_token(timeout=0.1)
-            finally:
-                free.set()
-                await busy
-                await sync_to_async(close_connections)()
 
         asyncio.run(behind_a_long_query())
