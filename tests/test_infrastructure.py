@@ -4,13 +4,15 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import requests
 from django.core.cache import cache
 from django.db import connection
 
-from tests import services
+from tests import distribution, effort, services
 
 
 def test_the_endpoint_gives_a_fresh_token_to_each(endpoint):
@@ -92,7 +94,7 @@ def test_closing_the_endpoint_ends_what_is_under_way(endpoint, kind):
         endpoint.raw(lambda connection: connection.recv(1))
 
     def call():
-        with suppress(requests.ConnectionError):
+        with suppress(requests.RequestException):  # cut off before the answer, or within it
             requests.post(endpoint.url, timeout=30)
 
     thread = threading.Thread(target=call)
@@ -178,3 +180,22 @@ def test_an_absent_service_is_a_reason_to_skip_unless_all_are_required(monkeypat
         services.program("no-such-program")
     with pytest.raises(pytest.fail.Exception, match="no_such_module is not installed"):
         services.driver("no_such_module")
+
+
+def test_a_sample_has_a_case_of_each_test_and_another_number_another_case(monkeypatch):
+    def sampled(number):
+        monkeypatch.setattr(effort, "SAMPLE", str(number))
+        items = [Mock(nodeid=nodeid) for nodeid in nodeids]
+        gone = []
+
+        def deselected(items):
+            gone.extend(items)
+
+        hook = SimpleNamespace(pytest_deselected=deselected)
+        distribution.keep_a_sample(SimpleNamespace(hook=hook), items)
+        assert len(items) + len(gone) == len(nodeids)
+        return [item.nodeid for item in items]
+
+    nodeids = ["a.py::one", "a.py::two[x]", "a.py::two[y]", "b.py::two[x-1]", "b.py::two[y-2]"]
+    assert sampled(1) == ["a.py::one", "a.py::two[y]", "b.py::two[y-2]"]
+    assert sampled(2) == ["a.py::one", "a.py::two[x]", "b.py::two[x-1]"]
