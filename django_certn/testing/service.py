@@ -17,7 +17,7 @@ from django_certn.tokens.outcome import Outcome, Request
 from django_certn.tokens.process import TokenService
 from django_certn.tokens.renewal import Renewal
 from django_certn.tokens.shared_cache import CacheDownError, SharedCache, slot_of
-from django_certn.tokens.single_flight import Flights
+from django_certn.tokens.single_flight import SingleFlight
 from django_certn.tokens.tenant import Name, Place, Row, place_of
 
 __all__ = ["Call", "FakeService"]
@@ -47,7 +47,7 @@ class NoSharedCache(SharedCache):
         return ""
 
 
-class DirectFlights(Flights[Outcome]):
+class DirectSingleFlight(SingleFlight[Outcome]):
     """Flights in the thread of whoever begins them: none goes on when a test is over."""
 
     def join(self, slot: Hashable, fly: Callable[[], Outcome]) -> Future[Outcome]:
@@ -101,7 +101,7 @@ class FakeService(TokenService):
         self.endpoint = endpoint
         self.calls: list[Call] = []
         self.memo_by_key = {}  # the public functions find nothing there, so each call is noted
-        self.flights = DirectFlights()
+        self.flights = DirectSingleFlight()
         self.renewal = ForgetfulRenewal(
             self.keys, self.shared, clocks, endpoint.exchange, self.count
         )

@@ -74,7 +74,7 @@ class Coroutines:
                 try:
                     await asyncio.wait({landing}, timeout=lookup.seconds_left())
                 finally:
-                    landing.cancel()  # the flight itself goes on: see Flights
+                    landing.cancel()  # the flight itself goes on: see SingleFlight
                 if memo := lookup.finish(found):
                     return memo
 

@@ -23,7 +23,7 @@ from django_certn.tokens.memo import Look, Memo, Memos
 from django_certn.tokens.outcome import Outcome, Request
 from django_certn.tokens.renewal import Renewal
 from django_certn.tokens.shared_cache import slot_of
-from django_certn.tokens.single_flight import Flights, copy_of
+from django_certn.tokens.single_flight import SingleFlight, copy_of
 from django_certn.tokens.tenant import Name, Place, Row
 from django_certn.tokens.timing import SHARED_LOOK_WAIT, Clocks
 
@@ -47,8 +47,8 @@ class Parts:
     place_of: Callable[[Name], Place]
     load: Callable[[Name], Row]
     has_tenants: Callable[[], bool]
-    flights: Flights[Outcome]
-    looks: Flights[Row]
+    flights: SingleFlight[Outcome]
+    looks: SingleFlight[Row]
 
 
 class Lookup:

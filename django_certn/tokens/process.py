@@ -25,7 +25,7 @@ from django_certn.tokens.memo import Memo, Memos
 from django_certn.tokens.outcome import Outcome
 from django_certn.tokens.renewal import Renewal
 from django_certn.tokens.shared_cache import SharedCache, slot_of
-from django_certn.tokens.single_flight import Flights
+from django_certn.tokens.single_flight import SingleFlight
 from django_certn.tokens.tenant import Name, Place, Row, load, place_of
 from django_certn.tokens.timing import KEYS_MOST, Clocks
 
@@ -63,7 +63,7 @@ class TokenService(Parts):
         self.keys = KnownKeys()
         self.shared = shared or SharedCache(CacheWorker(clocks.monotonic), clocks)
         self.renewal = Renewal(self.keys, self.shared, clocks, exchange, self.count)
-        self.flights, self.looks = Flights(), Flights()
+        self.flights, self.looks = SingleFlight(), SingleFlight()
         self.coroutines = Coroutines(self)
         self.counts: OrderedDict[str, dict[str, int]] = OrderedDict()
         self.lock = threading.Lock()
@@ -130,6 +130,11 @@ class TokenService(Parts):
             self.memos.drop(self.place_of(name).memo)
 
     async def alet_go(self, name: Name, refused: str, timeout: float = 20.0) -> None:  # noqa: ASYNC109
+        """Do what `let_go` does, within so many seconds; the event loop is never blocked.
+
+        Raises:
+            CertnUnavailableError: it takes longer.
+        """
         await self.coroutines.let_go(name, partial(self.let_go, name, refused), timeout)
 
     # What a verification takes

@@ -12,13 +12,13 @@ from typing import Any, Generic, TypeVar
 
 from django_certn.exceptions import CertnError, CertnUnavailableError, place_of
 
-__all__ = ["Flights", "Turn", "Turns", "copy_of", "copy_without_frames"]
+__all__ = ["SingleFlight", "Turn", "Turns", "copy_of", "copy_without_frames"]
 
 Result = TypeVar("Result")
 Raised = TypeVar("Raised", bound=BaseException)
 
 
-class Flights(Generic[Result]):
+class SingleFlight(Generic[Result]):
     """The flights that are up now, by slot, each in a thread of its own.
 
     No caller carries a flight: one that is cancelled, or that waits no longer, leaves it up for

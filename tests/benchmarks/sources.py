@@ -16,7 +16,7 @@ TIMEOUT = 10  # seconds for an exchange
 
 
 class Source:
-    """A source that a process shares among its threads.
+    """A source that a process shares among its threads; its `token()` fetches one if need be.
 
     Attributes:
         label: what the tables call it.
@@ -34,10 +34,6 @@ class Source:
 
     def __init__(self, url, cache):
         self.url, self.cache = url, cache
-
-    def token(self):
-        """Return the token, fetched if need be."""
-        raise NotImplementedError
 
     def grow_old(self):
         """Let the token that is held become due for renewal."""

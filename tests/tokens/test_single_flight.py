@@ -5,11 +5,11 @@ from contextlib import suppress
 import pytest
 
 from django_certn.exceptions import CertnUnavailableError
-from django_certn.tokens.single_flight import Flights
+from django_certn.tokens.single_flight import SingleFlight
 
 
 def test_whoever_comes_while_it_is_up_shares_it():
-    flights, land = Flights(), threading.Event()
+    flights, land = SingleFlight(), threading.Event()
     first = flights.join("a", lambda: land.wait(10))
     second = flights.join("a", lambda: "another")
     assert first is second
@@ -22,7 +22,7 @@ def test_whoever_comes_while_it_is_up_shares_it():
 
 def test_it_cannot_be_cancelled():
     land = threading.Event()
-    flight = Flights().join("a", lambda: land.wait(10))
+    flight = SingleFlight().join("a", lambda: land.wait(10))
     assert not flight.cancel()
     land.set()
     assert flight.result(5) is True
@@ -33,7 +33,7 @@ def test_an_error_reaches_those_who_wait():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        Flights().join("a", crash).result(5)
+        SingleFlight().join("a", crash).result(5)
 
 
 class OwnArgumentsError(Exception):
@@ -42,15 +42,6 @@ class OwnArgumentsError(Exception):
     def __init__(self, *, code):
         super().__init__(f"fake: {code}")
         self.code = code
-
-
-def test_an_error_that_cannot_be_copied_as_others_reaches_them_too():
-    def crash():
-        raise OwnArgumentsError(code=7)
-
-    with pytest.raises(OwnArgumentsError, match="fake: 7") as raised:
-        Flights().join("a", crash).result(5)
-    assert raised.value.code == 7
 
 
 class OwnNewError(Exception):
@@ -63,17 +54,18 @@ class OwnNewError(Exception):
         self.code = code
 
 
-def test_an_error_whose_class_is_made_in_its_own_way_reaches_them_too():
+@pytest.mark.parametrize("own", [OwnArgumentsError, OwnNewError])
+def test_an_error_that_cannot_be_copied_as_others_reaches_them_too(own):
     def crash():
-        raise OwnNewError(code=7)
+        raise own(code=7)
 
-    with pytest.raises(OwnNewError, match="fake: 7") as raised:
-        Flights().join("a", crash).result(5)
+    with pytest.raises(own, match="fake: 7") as raised:
+        SingleFlight().join("a", crash).result(5)
     assert raised.value.code == 7
 
 
 def test_it_has_landed_before_anybody_hears_of_it():
-    flights = Flights()
+    flights = SingleFlight()
     for number in range(50):
         assert flights.join("a", lambda number=number: number).result(5) == number
 
@@ -82,7 +74,7 @@ def test_without_a_thread_there_is_an_error(monkeypatch):
     def refuse(self):
         raise RuntimeError("can't start new thread at interpreter shutdown")
 
-    flights = Flights()
+    flights = SingleFlight()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(CertnUnavailableError):
@@ -94,7 +86,7 @@ def test_who_is_interrupted_at_the_start_leaves_nobody_waiting(monkeypatch):
     def interrupt(self):
         raise KeyboardInterrupt
 
-    flights = Flights()
+    flights = SingleFlight()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", interrupt)
         with pytest.raises(KeyboardInterrupt):
@@ -106,7 +98,7 @@ class TestReserved:
     """One thread is about to begin a flight, and says so beforehand."""
 
     def test_others_wait_for_it(self):
-        flights = Flights()
+        flights = SingleFlight()
         with flights.reserve("a", "left"), ThreadPoolExecutor() as pool:
             other = pool.submit(lambda: flights.join("a", lambda: "of another").result(5))
             wait([other], 0.1)
@@ -117,13 +109,13 @@ class TestReserved:
         assert flights.join("a", lambda: "next").result(5) == "next"
 
     def test_its_own_thread_never_waits_for_itself(self):
-        flights = Flights()
+        flights = SingleFlight()
         with flights.reserve("a", "left"):
             assert flights.join("a", lambda: "mine").result(5) == "mine"
             assert flights.join("a", lambda: "again").result(5) == "again"
 
     def test_who_leaves_without_it_wakes_the_others(self):
-        flights = Flights()
+        flights = SingleFlight()
         with ThreadPoolExecutor() as pool:
             with suppress(ZeroDivisionError), flights.reserve("a", "left"):
                 other = pool.submit(lambda: flights.join("a", lambda: "of another").result(5))
@@ -133,7 +125,7 @@ class TestReserved:
         assert flights.join("a", lambda: "next").result(5) == "next"
 
     def test_what_is_up_already_is_left_alone(self):
-        flights, land = Flights(), threading.Event()
+        flights, land = SingleFlight(), threading.Event()
         first = flights.join("a", lambda: land.wait(10))
         with flights.reserve("a", "left"):
             assert not flights.begin("a")[1]
